@@ -34,11 +34,9 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     if agi.listen == config.http.listen && agi.listen.port() != 0 {
         refuse("http.listen", format!("{} is agi.listen already; take another port", agi.listen));
     }
-    if !config.store.url.strip_prefix("sqlite://").is_some_and(|path| !path.is_empty()) {
-        refuse(
-            "store.url",
-            "must be sqlite:// and the path of a file, as in sqlite://calljournal.db".to_owned(),
-        );
+    let (scheme, path) = config.store.url.split_once("://").unwrap_or(("sqlite", &config.store.url));
+    if scheme != "sqlite" || path.is_empty() {
+        refuse("store.url", "must be sqlite:// and the path of a file, as in sqlite://calljournal.db".to_owned());
     }
     if config.spool.poll_ms == 0 || config.spool.poll_ms >= config.call.grace_ms {
         let grace = config.call.grace_ms;

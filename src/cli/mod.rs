@@ -1,0 +1,185 @@
+//! The command line: what it is called with, and which part answers.
+//!
+//! Each command gives back its whole answer as text and whether all is well; [`run`] alone prints. So commands
+//! can be tested without a process, and a reader that goes away early (`| head`) is no error.
+
+mod calls;
+mod check;
+mod holder;
+mod paper;
+#[cfg(test)]
+mod sample;
+mod show;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, Loaded};
+use paper::Paper;
+
+/// A call log that a person understands, and one notification when an Asterisk call really ends.
+#[derive(Debug, Parser)]
+#[command(name = "calljournal", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration; without it the defaults hold (see `check --defaults`).
+    #[arg(long, short, global = true, value_name = "FILE", env = "CALLJOURNAL_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  calljournal serve                         with no configuration: FastAGI on 127.0.0.1:4573
+  calljournal --config /etc/calljournal.toml serve
+  calljournal calls                         the latest calls, newest first
+  calljournal show last                     the story of the latest call
+  calljournal show 1795390723.0             of the call with that linkedid, as Asterisk's logs have it
+  calljournal check                         is everything in place?
+
+Exit codes: 0 all is well, 1 it failed, 2 the command line was wrong.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take in what dialplans tell, keep the journal, notify others.
+    ///
+    /// Stops cleanly on SIGTERM and SIGINT: what was received is written down and acknowledged first.
+    Serve,
+
+    /// List calls, newest first.
+    #[command(after_help = "Examples:\n  calljournal calls --limit 5\n  calljournal calls --json | jq '.[].id'")]
+    Calls {
+        /// How many.
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        /// One JSON array of calls.
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Tell one call: its story and its legs.
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show {
+        /// A call's id or the beginning of it, a linkedid, a uniqueid, a call key, or `last`.
+        #[arg(value_name = "ID")]
+        name: String,
+        /// Also each event, with what it did to the call.
+        #[arg(long, short)]
+        events: bool,
+        /// One JSON object: call, story, cdr, and events where they are asked for.
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// See whether configuration, ports, database and spool are in order, and what to do where not.
+    Check {
+        /// Print every key of the configuration with its meaning and its default, and check nothing.
+        #[arg(long)]
+        defaults: bool,
+    },
+
+    /// Print the completions of a shell.
+    #[command(after_help = "Example:\n  calljournal completions bash > /etc/bash_completion.d/calljournal")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  calljournal show last
+  calljournal show last --events            and why the call is what it is
+  calljournal show 1795390723.0 --json | jq .call.disposition";
+
+/// What a command has to say, and whether all is well.
+struct Answer {
+    text: String,
+    well: bool,
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Answer {
+        Answer { text, well: true }
+    }
+}
+
+/// Does what the command line says and prints the answer.
+///
+/// # Errors
+/// Whatever kept the command from its answer, in words for the person who typed it.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let answer = match cli.command {
+        Command::Completions { shell } => completions(shell).into(),
+        Command::Check { defaults: true } => config::DEFAULTS.to_owned().into(),
+        Command::Check { defaults: false } => {
+            check::check(&paper(None), load(cli.config.as_deref()), cli.config.as_deref())
+        }
+        Command::Serve => {
+            serve(load(cli.config.as_deref())?)?;
+            String::new().into()
+        }
+        Command::Calls { limit, json } => {
+            let loaded = load(cli.config.as_deref())?;
+            calls::calls(&loaded.config, &paper(Some(&loaded)), limit, json)?.into()
+        }
+        Command::Show { name, events, json } => {
+            let loaded = load(cli.config.as_deref())?;
+            show::show(&loaded.config, &paper(Some(&loaded)), &name, events, json)?.into()
+        }
+    };
+    print(&answer.text)?;
+    Ok(if answer.well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Loaded, config::Refused> {
+    // What is no UTF-8 is no variable of ours.
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    config::load(file, environment)
+}
+
+fn paper(loaded: Option<&Loaded>) -> Paper {
+    let terminal = std::io::stdout().is_terminal();
+    let zone = loaded.and_then(|loaded| loaded.config.call.zone()).unwrap_or_else(jiff::tz::TimeZone::system);
+    Paper { terminal, colour: crate::observe::colour(terminal), zone }
+}
+
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "calljournal", &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Prints, and takes a reader that has seen enough for a happy one.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    match write!(out, "{text}{newline}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write the answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_how_to_begin() {
+        let help = Cli::command().render_long_help().to_string();
+        for word in ["serve", "calls", "show", "check", "Examples:", "CALLJOURNAL_CONFIG"] {
+            assert!(help.contains(word), "{word} is not in\n{help}");
+        }
+    }
+}
