@@ -4,3 +4,5 @@ pub mod call;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod intake;
+pub mod store;
