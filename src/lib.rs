@@ -4,3 +4,4 @@ pub mod call;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod feed;
