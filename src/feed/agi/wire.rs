@@ -78,7 +78,9 @@ impl Lines {
         let reached = found.unwrap_or(self.bytes.len());
         let long_line = self.line + MAX_LINE;
         if reached > long_line.min(MAX_BLOCK) {
-            return Err(if long_line <= MAX_BLOCK { Malformed::LongLine } else { Malformed::LongBlock }.into());
+            return Err(
+                if long_line <= MAX_BLOCK { Malformed::LongLine } else { Malformed::LongBlock }.into()
+            );
         }
         let Some(end) = found else {
             self.looked = reached;
