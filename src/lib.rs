@@ -5,3 +5,5 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod feed;
+pub mod intake;
+pub mod store;

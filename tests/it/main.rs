@@ -1,0 +1,4 @@
+//! Black-box tests, one binary.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod intake;
