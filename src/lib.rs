@@ -39,8 +39,6 @@ pub mod call;
 
 pub mod store;
 
-pub mod notify;
-
 pub mod api;
 pub mod cli;
 
