@@ -128,7 +128,9 @@ fn exposure(config: &Config) -> Finding {
 fn database(config: &Config) -> Finding {
     let url = &config.store.url;
     match Store::open_reader(url) {
-        Ok(_) => Finding::ok(format!("database: {url}, schema up to date; serve checks at start that it is durable")),
+        Ok(_) => Finding::ok(format!(
+            "database: {url}, schema up to date; serve checks at start that it is durable"
+        )),
         Err(StoreError::Missing(path)) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let parent = parent.unwrap_or(Path::new("."));

@@ -21,7 +21,8 @@ pub struct Holder {
 /// The process that keeps others from listening on `address`, where that can be seen.
 #[must_use]
 pub fn of(address: SocketAddr) -> Option<Holder> {
-    let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|f| std::fs::read_to_string(f).ok());
+    let sockets =
+        ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|f| std::fs::read_to_string(f).ok());
     let inode = sockets.filter_map(|table| inode_of(&table, address)).next()?;
     let name = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
@@ -86,7 +87,9 @@ mod tests {
     #[test]
     fn a_table_that_makes_no_sense_names_nobody() {
         let address = "127.0.0.1:4573".parse().unwrap();
-        for table in ["", "head\n1: x", "head\n0: zz:11DD 0 0A 0 0 0 0 0 5", "head\n0: 0100007F:11DD x 01 a b c d e 5"] {
+        for table in
+            ["", "head\n1: x", "head\n0: zz:11DD 0 0A 0 0 0 0 0 5", "head\n0: 0100007F:11DD x 01 a b c d e 5"]
+        {
             assert_eq!(inode_of(table, address), None, "{table}");
         }
     }

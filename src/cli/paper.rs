@@ -35,7 +35,7 @@ pub enum Ink {
 
 impl Paper {
     /// Paper without colour or width, times in UTC.
-    #[must_use]
+    #[cfg(test)]
     pub fn plain() -> Paper {
         Paper { terminal: false, colour: false, zone: TimeZone::UTC }
     }

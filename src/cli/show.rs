@@ -71,7 +71,9 @@ fn legs(legs: &[Leg], paper: &Paper) -> String {
             party(&leg.party),
             match leg.role {
                 Role::Caller => "caller".to_owned(),
-                Role::Called => leg.group.as_ref().map_or("called".into(), |group| format!("called, {group}")),
+                Role::Called => {
+                    leg.group.as_ref().map_or("called".into(), |group| format!("called, {group}"))
+                }
             },
             outcome(leg.outcome).to_owned(),
             paper.time(leg.started_at),

@@ -36,7 +36,10 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     }
     let (scheme, path) = config.store.url.split_once("://").unwrap_or(("sqlite", &config.store.url));
     if scheme != "sqlite" || path.is_empty() {
-        refuse("store.url", "must be sqlite:// and the path of a file, as in sqlite://calljournal.db".to_owned());
+        refuse(
+            "store.url",
+            "must be sqlite:// and the path of a file, as in sqlite://calljournal.db".to_owned(),
+        );
     }
     if config.spool.poll_ms == 0 || config.spool.poll_ms >= config.call.grace_ms {
         let grace = config.call.grace_ms;

@@ -64,7 +64,8 @@ pub fn spool_state(dir: &Path) -> SpoolState {
         return SpoolState::Odd { reason, todo: format!("chmod 2770 {}", dir.display()) };
     }
     if mode & SHARED != SHARED {
-        let reason = format!("has mode {mode:o}, not 2770: Asterisk and this server may not both write there");
+        let reason =
+            format!("has mode {mode:o}, not 2770: Asterisk and this server may not both write there");
         return SpoolState::Odd { reason, todo: format!("chmod 2770 {}", dir.display()) };
     }
     SpoolState::Good

@@ -1,4 +1,4 @@
-//! A proof that the database can be written: for the health page and the watchdog.
+//! Two proofs that the store works: for the watchdog and for the health page.
 
 use diesel::connection::SimpleConnection;
 
@@ -15,5 +15,17 @@ impl Store {
         // SQLite writes the page whether or not the number differs; nobody else uses it.
         let touch = |db: &mut _| Ok(on!(db, c => c.batch_execute("PRAGMA user_version = 0"))?);
         self.write(Lane::Accept, "prove writable", touch).await
+    }
+
+    /// Asks the thread that writes for an answer, nothing more: a disk that is full is no reason to start again.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] when the thread is gone.
+    pub async fn prove_alive(&self) -> Result<(), StoreError> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.post(Lane::Accept, move |_| {
+            let _ = answer.send(());
+        })?;
+        answered.await.map_err(|_| StoreError::Stopped)
     }
 }
