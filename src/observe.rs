@@ -25,16 +25,27 @@ enum Moves {
 const METRICS: &[(&str, Moves, Unit, &str)] = &[
     ("calljournal_agi_sessions_total", Moves::Counts, Unit::Count, "FastAGI sessions, by outcome"),
     ("calljournal_agi_ack_seconds", Moves::Spreads, Unit::Seconds, "From the connection to the ack"),
+    ("calljournal_agi_sessions", Moves::Shows, Unit::Count, "FastAGI sessions that are open"),
     ("calljournal_events_accepted_total", Moves::Counts, Unit::Count, "Events made durable, by feed"),
+    ("calljournal_events_duplicate_total", Moves::Counts, Unit::Count, "Events told before"),
+    ("calljournal_accept_batch", Moves::Spreads, Unit::Count, "Events made durable by one commit"),
+    ("calljournal_store_seconds", Moves::Spreads, Unit::Seconds, "Time of a transaction, by name"),
     ("calljournal_accept_queue", Moves::Shows, Unit::Count, "Events that wait to be made durable"),
     ("calljournal_events_unsettled", Moves::Shows, Unit::Count, "Durable events not yet part of a call"),
     ("calljournal_unsettled_age_seconds", Moves::Shows, Unit::Seconds, "Age of the oldest unsettled event"),
+    ("calljournal_calls_set_aside_total", Moves::Counts, Unit::Count, "Calls that could not be settled"),
     ("calljournal_spool_events_total", Moves::Counts, Unit::Count, "Events taken in from the spool"),
     (
         "calljournal_spool_garbage_total",
         Moves::Counts,
         Unit::Count,
         "Lines of the spool that are no event, by reason",
+    ),
+    (
+        "calljournal_notices_created_total",
+        Moves::Counts,
+        Unit::Count,
+        "Notices written to the outbox, by kind",
     ),
     ("calljournal_notices_waiting", Moves::Shows, Unit::Count, "Notices not yet delivered"),
     (
@@ -46,7 +57,10 @@ const METRICS: &[(&str, Moves, Unit, &str)] = &[
 ];
 
 /// Upper bounds in seconds: a phone call waits for the ack, and 250 ms is its default limit.
-const ACK_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0];
+const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0];
+
+/// Upper bounds of what is counted: doubled up to the largest batch.
+const NUMBERS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Everything that was counted.
 #[derive(Clone)]
@@ -100,7 +114,8 @@ pub fn metrics() -> anyhow::Result<Metrics> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let handle = RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full("calljournal_agi_ack_seconds".to_owned()), &ACK_BUCKETS)
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .and_then(|builder| builder.set_buckets(&NUMBERS))
             .ok()?;
         let handle = builder.install_recorder().ok()?;
         describe();
