@@ -2,10 +2,16 @@
 
 use super::paper::{Ink, Paper, duration};
 use crate::call::{Call, Disposition, Party, State};
+use crate::store::Store;
+
+/// The latest calls, newest first, at most `limit`.
+pub async fn calls(store: &Store, paper: &Paper, limit: u32, json: bool) -> anyhow::Result<String> {
+    let calls = store.calls(limit as usize).await?;
+    Ok(if json { serde_json::to_string_pretty(&calls)? } else { table(&calls, paper) })
+}
 
 /// The calls as a table, in the order handed in.
-#[must_use]
-pub fn table(calls: &[Call], paper: &Paper) -> String {
+fn table(calls: &[Call], paper: &Paper) -> String {
     if calls.is_empty() {
         return "No call yet. Make one, or see what `calljournal check` says.".to_owned();
     }

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Loaded};
+use crate::store::Store;
 use crate::{observe, serve};
 use paper::Paper;
 
@@ -133,17 +134,26 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Calls { limit, json } => {
             let loaded = load(cli.config.as_deref())?;
-            let _ = (&loaded, limit, json, calls::table, calls::result);
-            anyhow::bail!("not yet")
+            reading(&loaded.config, async |store| calls::calls(&store, &paper(Some(&loaded)), limit, json).await)?
+                .into()
         }
         Command::Show { name, events, json } => {
             let loaded = load(cli.config.as_deref())?;
-            let _ = (&loaded, name, events, json, show::page);
-            anyhow::bail!("not yet")
+            let page = show::Page { paper: paper(Some(&loaded)), locale: &loaded.config.call.locale, events, json };
+            reading(&loaded.config, async |store| show::show(&store, &name, &page).await)?.into()
         }
     };
     print(&answer.text)?;
     Ok(if answer.well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Opens the database to read and asks it.
+fn reading(
+    config: &config::Config,
+    ask: impl AsyncFnOnce(Store) -> anyhow::Result<String>,
+) -> anyhow::Result<String> {
+    let store = Store::open_reader(&config.store.url)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(store))
 }
 
 /// Serves until SIGTERM or SIGINT.

@@ -1,28 +1,85 @@
 //! `calljournal show`: one call, as its story, its legs and, where asked for, its events.
 
+use anyhow::{Context, bail};
+use serde_json::json;
+
 use super::calls;
 use super::paper::{Ink, Paper, duration};
 use crate::call::story::{self, Line};
 use crate::call::{Call, Leg, Outcome, Party, Role, Side};
-use crate::event::Event;
+use crate::store::Store;
+use crate::store::query::{StoredCall, StoredEvent};
 
-/// An event of the call with the note of what it did to it.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Noted {
-    /// The event.
-    #[serde(flatten)]
-    pub event: Event,
-    /// What it did to the call; `None` while it waits to be settled.
-    pub note: Option<String>,
+/// As much of an id as says when the call was; less is taken for something else.
+const SHORTEST: usize = 6;
+
+/// How a call is to be shown.
+pub struct Page<'a> {
+    /// What it is written on.
+    pub paper: Paper,
+    /// The language of the story.
+    pub locale: &'a str,
+    /// Whether to show each event.
+    pub events: bool,
+    /// Whether to write JSON.
+    pub json: bool,
 }
 
-/// The call on one page.
-#[must_use]
-pub fn page(call: &Call, locale: &str, events: Option<&[Noted]>, paper: &Paper) -> String {
-    let mut parts = vec![head(call, paper), told(&story::tell(call, locale), paper), legs(&call.legs, paper)];
-    if let Some(events) = events {
-        parts.push(journal(events, paper));
+/// The call that `name` leads to: its id or the beginning of it, a name that others know it by, or `last`.
+pub async fn show(store: &Store, name: &str, page: &Page<'_>) -> anyhow::Result<String> {
+    let found = find(store, name).await?;
+    let events = if page.events { Some(store.events(&found.call.id.to_string()).await?) } else { None };
+    if page.json {
+        return Ok(serde_json::to_string_pretty(&document(&found, events.as_deref(), page.locale))?);
     }
+    Ok(written(&found, events.as_deref(), page.locale, &page.paper))
+}
+
+async fn find(store: &Store, name: &str) -> anyhow::Result<StoredCall> {
+    if name == "last" {
+        let last = store.calls(1).await?.pop().context("there is no call yet")?;
+        return whole(store, &last.id.to_string()).await;
+    }
+    if let Some(found) = store.call(name).await? {
+        return Ok(found);
+    }
+    let short = name.len() >= SHORTEST && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let ids = if short { store.ids_from(&name.to_ascii_lowercase(), 2).await? } else { Vec::new() };
+    match ids.as_slice() {
+        [id] => whole(store, id).await,
+        [] => bail!(
+            "no call is known as {name:?}: not by id, linkedid, uniqueid or call key; `calljournal calls` lists them"
+        ),
+        _ => bail!("more than one id begins with {name}; write more of it"),
+    }
+}
+
+async fn whole(store: &Store, id: &str) -> anyhow::Result<StoredCall> {
+    store.call(id).await?.with_context(|| format!("call {id} is gone"))
+}
+
+/// For programs.
+fn document(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str) -> serde_json::Value {
+    let mut document = json!({
+        "call": found.call,
+        "story": story::tell(&found.call, locale),
+        "cdr": found.cdr,
+    });
+    if let Some(events) = events {
+        let noted = |stored: &StoredEvent| json!({ "event": stored.event, "note": stored.note });
+        document["events"] = events.iter().map(noted).collect();
+    }
+    document
+}
+
+/// For people, on one page.
+fn written(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str, paper: &Paper) -> String {
+    let call = &found.call;
+    let mut parts = vec![head(call, paper), told(&story::tell(call, locale), paper), legs(&call.legs, paper)];
+    parts.extend(found.set_aside.as_ref().map(|reason| {
+        paper.ink(Ink::Red, &format!("Its latest events are not part of this, since they could not be settled: {reason}"))
+    }));
+    parts.extend(events.map(|events| journal(events, paper)));
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
@@ -91,8 +148,8 @@ fn legs(legs: &[Leg], paper: &Paper) -> String {
 }
 
 /// Each event with what it did, so that noise is visible as noise.
-fn journal(events: &[Noted], paper: &Paper) -> String {
-    let rows = events.iter().map(|Noted { event, note }| {
+fn journal(events: &[StoredEvent], paper: &Paper) -> String {
+    let rows = events.iter().map(|StoredEvent { event, note, .. }| {
         vec![
             paper.exact(event.at),
             event.kind.to_string(),
@@ -143,9 +200,14 @@ mod tests {
     use super::super::sample;
     use super::*;
 
+    fn found() -> StoredCall {
+        let call = sample::transferred();
+        StoredCall { call, cdr: Vec::new(), told: true, corrections: 0, set_aside: None }
+    }
+
     #[test]
     fn a_page_begins_with_who_called_whom_and_what_came_of_it() {
-        let page = page(&sample::transferred(), "en", None, &Paper::plain());
+        let page = written(&found(), None, "en", &Paper::plain());
         let head: Vec<&str> = page.lines().take(3).collect();
         assert_eq!(
             head,
@@ -160,13 +222,20 @@ mod tests {
 
     #[test]
     fn an_event_is_shown_with_what_it_did() {
-        let event = sample::event();
-        let noted = [
-            Noted { event: event.clone(), note: Some("leg 102 answered; call talking".to_owned()) },
-            Noted { event, note: None },
-        ];
-        let page = page(&sample::transferred(), "en", Some(&noted), &Paper::plain());
+        let stored = |note: Option<&str>| StoredEvent {
+            id: 1,
+            event: sample::event(),
+            note: note.map(str::to_owned),
+        };
+        let events = [stored(Some("leg 102 answered; call talking")), stored(None)];
+        let page = written(&found(), Some(&events), "en", &Paper::plain());
         assert!(page.contains("leg 102 answered; call talking"), "{page}");
         assert!(page.contains("not settled yet"), "{page}");
+    }
+
+    #[test]
+    fn events_are_in_the_document_only_where_they_are_asked_for() {
+        let document = document(&found(), None, "en");
+        assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["call", "cdr", "story"]);
     }
 }
