@@ -1,4 +1,5 @@
 //! Black-box tests, one binary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agi;
 mod intake;
