@@ -8,12 +8,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The machine's steady clock: for deadlines and for how long something took, whatever happens to the date.
-#[must_use]
-pub fn steady() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
-
 /// A source of the present time; clones share it.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);

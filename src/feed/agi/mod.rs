@@ -20,16 +20,17 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::complaints::Complaints;
 use self::session::{Action, Answer, Ending, Input, Outcome, Phase, Session};
 use self::wire::Command;
-use crate::clock::{Clock, steady};
+use crate::clock::{Clock, Stopwatch};
 use crate::config;
 use crate::event::Event;
+use crate::intake::{Intake, Refused};
 
 const SESSIONS_TOTAL: &str = "calljournal_agi_sessions_total";
 const SESSIONS_OPEN: &str = "calljournal_agi_sessions";
@@ -53,13 +54,29 @@ const MAX_UNREAD: usize = 256 * 1024;
 /// How long open sessions may take to end once the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
-/// Where events are kept.
+/// Where events are kept. There is one, [`Intake`]; tests have others that are slow or broken.
 pub trait Door: Clone + Send + Sync + 'static {
-    /// Makes the event durable. Never answers [`Answer::Kept`] or [`Answer::Known`] before it is.
+    /// Makes the event durable, also where nobody waits for the answer any more. Never answers
+    /// [`Answer::Kept`] or [`Answer::Known`] before it is.
     fn keep(&self, event: Event) -> impl Future<Output = Answer> + Send;
 
     /// How long the oldest event that is not durable yet has waited; `None` where none waits.
     fn oldest_wait(&self) -> Option<Duration>;
+}
+
+impl Door for Intake {
+    async fn keep(&self, event: Event) -> Answer {
+        match self.accept(vec![event]).await {
+            Ok(receipt) if receipt.fresh == 0 => Answer::Known,
+            Ok(_) => Answer::Kept,
+            Err(Refused::Busy) => Answer::Busy,
+            Err(refused @ (Refused::Stopping | Refused::Store(_))) => Answer::Refused(refused.to_string()),
+        }
+    }
+
+    fn oldest_wait(&self) -> Option<Duration> {
+        Intake::oldest_wait(self)
+    }
 }
 
 /// Listens on `addr`.
@@ -105,7 +122,15 @@ pub async fn run<D: Door>(
     describe_counter!(SESSIONS_TOTAL, "FastAGI sessions by outcome");
     describe_gauge!(SESSIONS_OPEN, "FastAGI sessions that are open");
     describe_histogram!(ACK_SECONDS, metrics::Unit::Seconds, "From the connection to the ack sent");
-    let desk = Arc::new(Desk { door, agi, pbx, clock, stop: stop.clone(), complaints: Mutex::default() });
+    let desk = Arc::new(Desk {
+        door,
+        agi,
+        pbx,
+        clock,
+        stop: stop.clone(),
+        up: Stopwatch::start(),
+        complaints: Mutex::default(),
+    });
     let mut sessions = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -139,6 +164,7 @@ struct Desk<D> {
     pbx: config::Pbx,
     clock: Clock,
     stop: CancellationToken,
+    up: Stopwatch,
     complaints: Mutex<Complaints>,
 }
 
@@ -164,7 +190,7 @@ impl<D: Door> Desk<D> {
         }
         let open = Open { desk: Arc::clone(self), peer, outcome: None };
         gauge!(SESSIONS_OPEN).increment(1);
-        sessions.spawn(open.serve(stream, steady()));
+        sessions.spawn(open.serve(stream, Stopwatch::start()));
     }
 
     fn turn_away(&self, peer: IpAddr, outcome: Outcome, why: &'static str) {
@@ -177,7 +203,7 @@ impl<D: Door> Desk<D> {
         &self,
         stream: &mut TcpStream,
         peer: IpAddr,
-        opened: Instant,
+        opened: Stopwatch,
         subject: &mut Subject,
     ) -> Ending {
         let pbx = self.pbx.peers.get(&peer).unwrap_or(&self.pbx.default);
@@ -185,17 +211,17 @@ impl<D: Door> Desk<D> {
         let mut buffer = [0; PIECE];
         let mut action = Action::Wait;
         loop {
-            let due = opened + self.allowed(session.phase());
+            let left = self.allowed(session.phase()).saturating_sub(opened.elapsed());
             let input = match action {
-                Action::Wait => self.hear(stream, &mut buffer, session.phase(), due).await,
+                Action::Wait => self.hear(stream, &mut buffer, session.phase(), left).await,
                 Action::Store(event) => {
                     *subject = Subject { call: event.linkedid.clone(), channel: event.channel.clone() };
-                    self.store(*event, due).await
+                    self.store(*event, left).await
                 }
-                Action::Send(command) => match timeout_at(due, stream.write_all(command.as_bytes())).await {
+                Action::Send(command) => match timeout(left, stream.write_all(command.as_bytes())).await {
                     Ok(Ok(())) => {
-                        histogram!(ACK_SECONDS).record(steady().duration_since(opened));
-                        self.hear(stream, &mut buffer, session.phase(), due).await
+                        histogram!(ACK_SECONDS).record(opened.elapsed());
+                        self.hear(stream, &mut buffer, session.phase(), left).await
                     }
                     // The event is kept, but nobody was told.
                     Ok(Err(_)) | Err(_) => {
@@ -222,7 +248,7 @@ impl<D: Door> Desk<D> {
         stream: &mut TcpStream,
         buffer: &'b mut [u8],
         phase: Phase,
-        due: Instant,
+        left: Duration,
     ) -> Input<'b> {
         let stopping = async {
             self.stop.cancelled().await;
@@ -232,7 +258,7 @@ impl<D: Door> Desk<D> {
         };
         tokio::select! {
             biased;
-            read = timeout_at(due, stream.read(buffer)) => match read {
+            read = timeout(left, stream.read(buffer)) => match read {
                 Ok(Ok(0) | Err(_)) => Input::Eof,
                 Ok(Ok(n)) => Input::Bytes(&buffer[..n]),
                 Err(_) => Input::Deadline,
@@ -241,18 +267,15 @@ impl<D: Door> Desk<D> {
         }
     }
 
-    async fn store(&self, event: Event, due: Instant) -> Input<'static> {
+    async fn store(&self, event: Event, left: Duration) -> Input<'static> {
         let budget = self.allowed(Phase::Store);
         if self.door.oldest_wait().is_some_and(|wait| wait > budget) {
             return Input::Stored(Answer::Busy);
         }
-        // A task of its own: if this session gives up waiting, the event is kept all the same and counts once,
-        // whether it comes again by the spool or not.
-        let door = self.door.clone();
-        let kept = tokio::spawn(async move { door.keep(event).await });
-        match timeout_at(due, kept).await {
-            Ok(Ok(answer)) => Input::Stored(answer),
-            Ok(Err(_)) => Input::Stored(Answer::Refused("the store failed: see the lines above".to_owned())),
+        // Who gives up waiting has no ack, but the event is kept all the same and counts once, whether it comes
+        // again by the spool or not.
+        match timeout(left, self.door.keep(event)).await {
+            Ok(answer) => Input::Stored(answer),
             Err(_) => Input::Deadline,
         }
     }
@@ -273,7 +296,11 @@ impl<D: Door> Desk<D> {
     }
 
     fn complain(&self, peer: Option<IpAddr>, reason: &'static str, line: impl FnOnce()) {
-        let said = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).say(peer, reason, steady());
+        let said = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).say(
+            peer,
+            reason,
+            self.up.elapsed(),
+        );
         if let Some(held_back) = said {
             line();
             if held_back > 0 {
@@ -291,7 +318,7 @@ struct Open<D: Door> {
 }
 
 impl<D: Door> Open<D> {
-    async fn serve(mut self, mut stream: TcpStream, opened: Instant) {
+    async fn serve(mut self, mut stream: TcpStream, opened: Stopwatch) {
         // One small command goes out: it must not wait for company.
         let _ = stream.set_nodelay(true);
         let mut subject = Subject::default();

@@ -42,7 +42,7 @@ pub enum Answer {
     Known,
     /// It could not be written, for this reason.
     Refused(String),
-    /// It was not asked, since those who asked before wait too long already.
+    /// Too much waits for it already.
     Busy,
 }
 
