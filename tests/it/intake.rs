@@ -93,9 +93,9 @@ impl Journal {
 }
 
 #[derive(QueryableByName)]
-struct Number {
+pub struct Number {
     #[diesel(sql_type = diesel::sql_types::BigInt)]
-    n: i64,
+    pub n: i64,
 }
 
 #[derive(QueryableByName)]
@@ -138,7 +138,7 @@ fn uid(n: u32) -> String {
 }
 
 /// Caller on channel `n`, called on `n + 1`; from 0 to 20 seconds.
-fn answered(n: u32) -> Vec<Event> {
+pub fn answered(n: u32) -> Vec<Event> {
     let (a, b) = (uid(n), uid(n + 1));
     let caller = format!("caller={a}");
     vec![
@@ -396,4 +396,108 @@ async fn stopping_answers_what_is_queued_and_refuses_what_comes_after() {
     }
     assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), kept);
     assert_eq!(j.intake.accept(answered(1000)).await, Err(Refused::Stopping));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tied_calls_come_to_the_same_in_whatever_order_and_portions_they_are_told() {
+    // Three groups; the last event of each names a channel of the next one.
+    let mut events: Vec<Event> = [0, 10, 20].into_iter().flat_map(answered).collect();
+    for n in [10, 20] {
+        let mut tie = event(Kind::Note, &uid(n), &uid(n - 10), 3, 21, &["text=tie"]);
+        tie.root = Some(uid(n));
+        events.push(tie);
+    }
+    let mut docs = std::collections::BTreeSet::new();
+    for seed in 1u64..9 {
+        let mut order = events.clone();
+        let mut dice = seed;
+        for i in (1..order.len()).rev() {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            order.swap(i, (dice >> 33) as usize % (i + 1));
+        }
+        let j = Journal::open();
+        for portion in order.chunks(1 + seed as usize % 5) {
+            j.accept(portion).await;
+            j.pass(0.0).await;
+        }
+        j.pass(60.0).await;
+        assert_eq!(
+            j.number("SELECT COUNT(*) AS n FROM members WHERE call_id NOT IN (SELECT id FROM calls)"),
+            0
+        );
+        assert_eq!(j.notices().iter().filter(|kind| *kind == "call.ended").count(), 1, "seed {seed}");
+        docs.extend(j.texts("SELECT doc AS s FROM calls"));
+    }
+    assert_eq!(docs.len(), 1, "{docs:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_mark_moves_with_its_events_and_past_a_poisonous_one() {
+    use calljournal::intake::SpoolMark;
+    let j = Journal::open();
+    let mark = |offset| SpoolMark {
+        device: u64::MAX,
+        inode: 7,
+        offset,
+        head: "abc".into(),
+        name: "office.spool".into(),
+        seen: Timestamp::from_second(T0).unwrap(),
+        garbage: 3,
+    };
+    j.intake.accept_marked(answered(0), mark(100)).await.unwrap();
+    assert_eq!(j.intake.spool_marks().await.unwrap(), [mark(100)]);
+    j.run("CREATE TRIGGER poison BEFORE INSERT ON events WHEN NEW.kind = 'ring' BEGIN SELECT RAISE(ABORT, 'x'); END");
+    let receipt = j.intake.accept_marked(answered(10), mark(200)).await.unwrap();
+    assert_eq!(receipt, Receipt { fresh: 4, duplicates: 0 });
+    assert_eq!(j.intake.spool_marks().await.unwrap(), [mark(200)]);
+    j.intake.forget_mark(&mark(200)).await.unwrap();
+    assert_eq!(j.intake.spool_marks().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore]
+async fn zz_measure() {
+    use std::time::Instant;
+    let j = Journal::open();
+    for (n_tasks, label) in [(1u32, "c=1"), (16, "c=16"), (128, "c=128")] {
+        let begin = Instant::now();
+        let base = n_tasks * 1_000_000;
+        let tasks: Vec<_> = (0..n_tasks)
+            .map(|t| {
+                let i = j.intake.clone();
+                tokio::spawn(async move {
+                    let mut lat = vec![];
+                    let mut k = 0;
+                    while begin.elapsed() < Duration::from_secs(3) {
+                        for e in answered(base + t * 7000 + k * 10) {
+                            let s = Instant::now();
+                            i.accept(vec![e]).await.unwrap();
+                            lat.push(s.elapsed());
+                        }
+                        k += 1;
+                    }
+                    lat
+                })
+            })
+            .collect();
+        let mut lat = vec![];
+        for t in tasks {
+            lat.extend(t.await.unwrap());
+        }
+        lat.sort();
+        let left = j.store.counts().await.unwrap().unsettled;
+        let wal = std::fs::metadata(j.dir.path().join("j.db-wal")).unwrap().len();
+        println!(
+            "{label}: {}/s p50 {:?} p99 {:?} max {:?}; unsettled {left}; wal {wal}",
+            lat.len() / 3,
+            lat[lat.len() / 2],
+            lat[lat.len() * 99 / 100],
+            lat[lat.len() - 1]
+        );
+        let s = Instant::now();
+        while j.store.counts().await.unwrap().unsettled > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        println!("  settled rest in {:?}", s.elapsed());
+    }
 }

@@ -3,8 +3,11 @@
 
 mod agi;
 mod cli;
+mod crash;
 mod intake;
+mod kill;
 mod layout;
 mod serve;
 mod server;
 mod store;
+mod trace;
