@@ -324,8 +324,6 @@ async fn what_is_no_event_gets_failure_and_is_counted() {
         text.replace(TOKEN, "a\" \"b").into_bytes(),
         text.replace("agi_arg_3", "agi_arg_1").into_bytes(),
         "agi_x: y\n".repeat(257).into_bytes(),
-        // More is on its way than the server reads: the answer must arrive all the same.
-        [b"no colon\n".as_slice(), &[b'x'; 100_000]].concat(),
     ];
     let count = malformed.len() as u64;
     for sent in malformed {
@@ -335,6 +333,19 @@ async fn what_is_no_event_gets_failure_and_is_counted() {
     }
     server.ended("malformed", count).await;
     assert!(journal.events().is_empty());
+}
+
+#[tokio::test]
+async fn a_peer_that_is_refused_while_it_still_writes_is_not_reset() {
+    let server = Server::start(Journal::default(), "");
+    let mut asterisk = server.connect().await;
+    asterisk.send(b"no colon\n").await;
+    assert_eq!(asterisk.line().await, "FAILURE\n");
+    for line in request(&[]).split_inclusive(|&b| b == b'\n') {
+        asterisk.send(line).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asterisk.rest().await, "");
 }
 
 #[tokio::test]
