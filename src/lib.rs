@@ -4,5 +4,6 @@ pub mod call;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod feed;
 pub mod intake;
 pub mod store;

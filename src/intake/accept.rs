@@ -12,8 +12,8 @@ use tokio::sync::{Notify, oneshot};
 use super::Inner;
 use crate::clock::Stopwatch;
 use crate::event::Event;
-use crate::store::{Db, Lane, Store, StoreError, Writer, ledger};
 use crate::store::ledger::SpoolMark;
+use crate::store::{Db, Lane, Store, StoreError, Writer, ledger};
 
 /// Events in one transaction; more brought nothing where it was measured.
 const BATCH: usize = 512;
@@ -115,7 +115,8 @@ fn enqueue(inner: &Inner, request: Request) -> Result<(), Refused> {
         return Err(Refused::Stopping);
     }
     // A request by itself is never too large: a feed bounds what it hands in.
-    let full = waiting.events + request.events.len() > MOST_WAITING || waiting.bytes + request.bytes > MOST_BYTES;
+    let full =
+        waiting.events + request.events.len() > MOST_WAITING || waiting.bytes + request.bytes > MOST_BYTES;
     if full && !waiting.requests.is_empty() {
         return Err(Refused::Busy);
     }

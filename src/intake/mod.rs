@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-pub use crate::store::ledger::SpoolMark;
 use crate::call::Rules;
 use crate::clock::Clock;
 use crate::event::Event;
+pub use crate::store::ledger::SpoolMark;
 use crate::store::{Lane, Store, StoreError, ledger};
 pub use accept::{Receipt, Refused};
 

@@ -120,11 +120,7 @@ impl Db {
         refuse_newer(c, path)?;
         let known = versions(&MIGRATIONS).map_err(|reason| schema(path, reason))?;
         let there = applied(c).map_err(|e| schema(path, e.to_string()))?;
-        if known.iter().all(|v| there.contains(v)) {
-            Ok(())
-        } else {
-            Err(StoreError::Older(path.to_owned()))
-        }
+        if known.iter().all(|v| there.contains(v)) { Ok(()) } else { Err(StoreError::Older(path.to_owned())) }
     }
 
     /// Moves what the WAL holds into the database file, as far as no reader is in the way.
@@ -236,6 +232,7 @@ fn applied(c: &mut SqliteConnection) -> QueryResult<Vec<String>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = diesel::sql_query("SELECT version AS value FROM __diesel_schema_migrations").load::<Setting>(c)?;
+    let rows =
+        diesel::sql_query("SELECT version AS value FROM __diesel_schema_migrations").load::<Setting>(c)?;
     Ok(rows.into_iter().map(|r| r.value).collect())
 }

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use tokio::sync::{Semaphore, oneshot};
 
-pub use db::Db;
 use db::Access;
+pub use db::Db;
 pub use writer::Writer;
 pub(crate) use writer::panic_text;
 use writer::{Queue, Threads};
@@ -53,7 +53,9 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// `store.url` names no database of ours.
-    #[error("store.url is {0:?}: write sqlite://calls.db, or sqlite:////var/lib/calljournal/calls.db for an absolute path")]
+    #[error(
+        "store.url is {0:?}: write sqlite://calls.db, or sqlite:////var/lib/calljournal/calls.db for an absolute path"
+    )]
     Url(String),
     /// There is nothing to read.
     #[error("there is no database at {}: start `calljournal serve` first, or set store.url to where it is", .0.display())]
@@ -112,7 +114,9 @@ pub enum StoreError {
         what: String,
     },
     /// A defect of ours; nothing of the transaction was written.
-    #[error("transaction {transaction:?} panicked: {what}; this is a defect of calljournal, please report it")]
+    #[error(
+        "transaction {transaction:?} panicked: {what}; this is a defect of calljournal, please report it"
+    )]
     Panicked {
         /// The transaction's name.
         transaction: &'static str,
@@ -240,9 +244,14 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         match self {
             StoreError::Database { source, .. } => match source {
-                DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => of_the_machine(info.message()),
+                DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+                    of_the_machine(info.message())
+                }
                 DieselError::DatabaseError(kind, _) => {
-                    matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::SerializationFailure)
+                    matches!(
+                        kind,
+                        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::SerializationFailure
+                    )
                 }
                 DieselError::BrokenTransactionManager | DieselError::AlreadyInTransaction => true,
                 DieselError::RollbackErrorOnCommit { .. } => true,
