@@ -8,12 +8,16 @@
 //! A crash between the two steps loses nothing: what is unsettled is settled after the next start.
 
 pub mod accept;
+mod deadlines;
+mod settle;
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::call::Rules;
 use crate::clock::Clock;
@@ -33,9 +37,14 @@ pub struct Subscription {
 
 /// The door; clones share it.
 #[derive(Clone)]
-pub struct Intake(Arc<Inner>);
+pub struct Intake {
+    inner: Shared,
+    /// The task that settles, until it is waited for.
+    driver: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
 
-#[allow(dead_code)]
+type Shared = Arc<Inner>;
+
 struct Inner {
     store: Store,
     clock: Clock,
@@ -44,14 +53,35 @@ struct Inner {
     waiting: Arc<Mutex<accept::Waiting>>,
     /// Rung when there may be something to settle.
     appended: Arc<Notify>,
+    /// Rung when there are notices to send.
+    told: Arc<Notify>,
+    released: AtomicBool,
+    stopped: CancellationToken,
+}
+
+impl Inner {
+    fn is_released(&self) -> bool {
+        self.released.load(Ordering::SeqCst)
+    }
 }
 
 impl Intake {
     /// Opens the door and begins to settle what the log still holds unsettled. Inside a tokio runtime only.
     #[must_use]
     pub fn start(store: Store, clock: Clock, rules: Rules, subscriptions: Vec<Subscription>) -> Intake {
-        let (waiting, appended) = (Arc::default(), Arc::new(Notify::new()));
-        Intake(Arc::new(Inner { store, clock, rules, subscriptions, waiting, appended }))
+        let inner = Arc::new(Inner {
+            store,
+            clock,
+            rules,
+            subscriptions,
+            waiting: Arc::default(),
+            appended: Arc::default(),
+            told: Arc::default(),
+            released: AtomicBool::new(false),
+            stopped: CancellationToken::new(),
+        });
+        let driver = tokio::spawn(deadlines::drive(inner.clone()));
+        Intake { inner, driver: Arc::new(Mutex::new(Some(driver))) }
     }
 
     /// Appends `events`; answers when they are durable. They are appended even where the caller stops waiting.
@@ -59,7 +89,7 @@ impl Intake {
     /// # Errors
     /// [`Refused`]: none of them is known to be in the log; to hand them in again does no harm.
     pub async fn accept(&self, events: Vec<Event>) -> Result<Receipt, Refused> {
-        accept::accept(&self.0, events, None).await
+        accept::accept(&self.inner, events, None).await
     }
 
     /// Appends `events` and, in the same transaction, remembers how far their spool file is taken in.
@@ -67,13 +97,13 @@ impl Intake {
     /// # Errors
     /// As [`Intake::accept`]; the mark then stays where it was.
     pub async fn accept_marked(&self, events: Vec<Event>, mark: SpoolMark) -> Result<Receipt, Refused> {
-        accept::accept(&self.0, events, Some(mark)).await
+        accept::accept(&self.inner, events, Some(mark)).await
     }
 
     /// For how long the oldest waiting append waits; `None` where none does.
     #[must_use]
     pub fn oldest_wait(&self) -> Option<Duration> {
-        accept::oldest_wait(&self.0)
+        accept::oldest_wait(&self.inner)
     }
 
     /// How far the spool files are taken in.
@@ -81,7 +111,7 @@ impl Intake {
     /// # Errors
     /// When the database cannot be read.
     pub async fn spool_marks(&self) -> Result<Vec<SpoolMark>, StoreError> {
-        self.0.store.read("spool marks", ledger::marks).await
+        self.inner.store.read("spool marks", ledger::marks).await
     }
 
     /// Forgets a spool file that is gone.
@@ -91,15 +121,29 @@ impl Intake {
     pub async fn forget_mark(&self, mark: &SpoolMark) -> Result<(), StoreError> {
         let (device, inode) = (mark.device, mark.inode);
         let forget = move |db: &mut _| ledger::forget_mark(db, device, inode);
-        self.0.store.write(Lane::Settle, "forget spool mark", forget).await
+        self.inner.store.write(Lane::Settle, "forget spool mark", forget).await
     }
 
     /// Lets deadlines fire. Called once, when the spool was looked through: what it holds may belong to calls
     /// that look over.
-    pub fn release_deadlines(&self) {}
+    pub fn release_deadlines(&self) {
+        self.inner.released.store(true, Ordering::SeqCst);
+        self.inner.appended.notify_one();
+    }
+
+    /// Rung when notices were created; one listener, that also looks by itself now and then.
+    #[must_use]
+    pub fn notices_created(&self) -> Arc<Notify> {
+        self.inner.told.clone()
+    }
 
     /// Refuses what is new, answers what waits, and lets the settling that runs come to its end.
     pub async fn stop(&self) {
-        accept::stop(&self.0).await;
+        accept::stop(&self.inner).await;
+        self.inner.stopped.cancel();
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(driver) = driver {
+            let _ = driver.await;
+        }
     }
 }

@@ -3,11 +3,14 @@
 //! Verbs for use inside a transaction. An event is written once and never changed, but for the call it belongs
 //! to, the note on what it did there, and whether it is settled.
 
+use diesel::dsl::{count_star, max, not};
 use diesel::prelude::*;
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
 
 use super::db::on;
-use super::schema::{events, spool_marks};
+use super::schema::{events, members, spool_marks};
 use super::{Db, StoreError};
 use crate::event::Event;
 
@@ -74,6 +77,169 @@ pub fn append(db: &mut Db, event: &Event) -> Result<bool, StoreError> {
     Ok(on!(db, c => insert.execute(c))? == 1)
 }
 
+/// An event as it stands in the log.
+#[derive(Debug, Clone, Queryable)]
+pub struct Entry {
+    /// Its place in the log, in the order of acceptance.
+    pub id: i64,
+    pbx: String,
+    token: String,
+    kind: String,
+    feed: String,
+    uid: String,
+    linkedid: String,
+    root: Option<String>,
+    seq: Option<i64>,
+    at_us: i64,
+    timed: bool,
+    received_us: i64,
+    channel: String,
+    facts: String,
+    agi: Option<String>,
+    /// The call it belongs to, once it is settled.
+    pub call_id: Option<String>,
+    /// What it did to the call.
+    pub note: Option<String>,
+    /// Whether the call was folded with it.
+    pub settled: bool,
+}
+
+impl Entry {
+    /// The event itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where somebody else wrote into our table.
+    pub fn event(&self) -> Result<Event, StoreError> {
+        self.read().map_err(|reason| StoreError::corrupt(format!("event {}: {reason}", self.id)))
+    }
+
+    fn read(&self) -> Result<Event, String> {
+        let json = |text: &str| serde_json::from_str(text).map_err(|e| e.to_string());
+        let time = |micros| time(micros).map_err(|e| e.to_string());
+        Ok(Event {
+            token: self.token.parse().map_err(|_| "token")?,
+            feed: word(&self.feed)?,
+            kind: word(&self.kind)?,
+            pbx: self.pbx.clone(),
+            uid: self.uid.clone(),
+            linkedid: self.linkedid.clone(),
+            root: self.root.clone(),
+            seq: self.seq.map(u32::try_from).transpose().map_err(|e| e.to_string())?,
+            at: time(self.at_us)?,
+            timed: self.timed,
+            received: time(self.received_us)?,
+            channel: self.channel.clone(),
+            facts: json(&self.facts)?,
+            agi: self.agi.as_deref().map(json).transpose()?.unwrap_or_default(),
+        })
+    }
+
+    /// When it reached us.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where that is no time.
+    pub fn received(&self) -> Result<Timestamp, StoreError> {
+        time(self.received_us)
+    }
+}
+
+/// A value that serde knows by its name.
+fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
+    T::deserialize(text.into_deserializer()).map_err(|e: serde::de::value::Error| e.to_string())
+}
+
+/// The events that no call was folded with yet, the first to arrive first.
+///
+/// # Errors
+/// When the database refuses.
+pub fn unsettled(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError> {
+    // `NOT settled` word for word, since that is what the partial index says.
+    let waiting = events::table.filter(not(events::settled)).order((events::received_us, events::id));
+    Ok(waiting.limit(most as i64).load(db)?)
+}
+
+/// How many events no call was folded with yet.
+///
+/// # Errors
+/// When the database refuses.
+pub fn count_unsettled(db: &mut Db) -> Result<u64, StoreError> {
+    let count: i64 = events::table.filter(not(events::settled)).select(count_star()).get_result(db)?;
+    Ok(count.cast_unsigned())
+}
+
+/// The events of calls, in the order of acceptance.
+///
+/// # Errors
+/// When the database refuses.
+pub fn events_of<'a>(
+    db: &mut Db,
+    calls: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<Entry>, StoreError> {
+    let calls: Vec<&str> = calls.into_iter().collect();
+    Ok(events::table.filter(events::call_id.eq_any(calls)).order(events::id).load(db)?)
+}
+
+/// How many events calls have.
+///
+/// # Errors
+/// When the database refuses.
+pub fn count_of<'a>(db: &mut Db, calls: impl IntoIterator<Item = &'a str>) -> Result<usize, StoreError> {
+    let calls: Vec<&str> = calls.into_iter().collect();
+    let count: i64 =
+        events::table.filter(events::call_id.eq_any(calls)).select(count_star()).get_result(db)?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// The calls that have any of `channels`: pairs of channel and call.
+///
+/// # Errors
+/// When the database refuses.
+pub fn calls_with<'a>(
+    db: &mut Db,
+    pbx: &str,
+    channels: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let channels: Vec<&str> = channels.into_iter().collect();
+    let known = members::table.filter(members::pbx.eq(pbx)).filter(members::channel.eq_any(channels));
+    Ok(known.select((members::channel, members::call_id)).load(db)?)
+}
+
+/// Makes `channels` members of a call. A channel that has a call keeps it.
+///
+/// # Errors
+/// When the database refuses.
+pub fn join<'a>(
+    db: &mut Db,
+    call: &str,
+    pbx: &str,
+    channels: impl IntoIterator<Item = &'a str>,
+) -> Result<(), StoreError> {
+    for channel in channels {
+        let row = (members::pbx.eq(pbx), members::channel.eq(channel), members::call_id.eq(call));
+        let insert = diesel::insert_into(members::table).values(row).on_conflict_do_nothing();
+        on!(db, c => insert.execute(c))?;
+    }
+    Ok(())
+}
+
+/// Marks an event as settled: it belongs to `call`, and `note` is what it did there.
+///
+/// # Errors
+/// When the database refuses.
+pub fn settle(db: &mut Db, event: i64, call: Option<&str>, note: &str) -> Result<(), StoreError> {
+    let settled = (events::call_id.eq(call), events::note.eq(Some(note)), events::settled.eq(true));
+    diesel::update(events::table.find(event)).set(settled).execute(db)?;
+    Ok(())
+}
+
+/// The place of the last event in the log; 0 where there is none.
+///
+/// # Errors
+/// When the database refuses.
+pub fn last(db: &mut Db) -> Result<i64, StoreError> {
+    Ok(events::table.select(max(events::id)).get_result::<Option<i64>>(db)?.unwrap_or(0))
+}
+
 #[derive(Insertable, Queryable, AsChangeset)]
 #[diesel(table_name = spool_marks, treat_none_as_null = true)]
 struct MarkRow {
@@ -117,7 +283,8 @@ pub fn marks(db: &mut Db) -> Result<Vec<SpoolMark>, StoreError> {
 
 fn mark_of(row: MarkRow) -> Result<SpoolMark, StoreError> {
     let number = |text: &str| {
-        text.parse().map_err(|_| corrupt(format!("spool mark of {}: {text:?} is no number", row.name)))
+        text.parse()
+            .map_err(|_| StoreError::corrupt(format!("spool mark of {}: {text:?} is no number", row.name)))
     };
     Ok(SpoolMark {
         device: number(&row.device)?,
@@ -140,13 +307,9 @@ pub fn forget_mark(db: &mut Db, device: u64, inode: u64) -> Result<(), StoreErro
 }
 
 pub(super) fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|e| corrupt(e.to_string()))
+    serde_json::to_string(value).map_err(|e| StoreError::corrupt(e.to_string()))
 }
 
 pub(super) fn time(micros: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_microsecond(micros).map_err(|e| corrupt(format!("time {micros}: {e}")))
-}
-
-pub(super) fn corrupt(what: String) -> StoreError {
-    StoreError::Corrupt { transaction: "", what }
+    Timestamp::from_microsecond(micros).map_err(|e| StoreError::corrupt(format!("time {micros}: {e}")))
 }

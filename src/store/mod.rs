@@ -1,13 +1,19 @@
 //! The only module that knows the SQL of our own database.
 //!
 //! - [`Store`]: the door; one thread writes, a few connections read
-//! - [`ledger`]: events, calls and what is derived from them
+//! - [`ledger`]: the event log
+//! - [`calls`]: what follows from it
+//! - [`outbox`]: notices and their deliveries
+//! - [`query`]: what is shown to people
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
 
+pub mod calls;
 mod db;
 pub mod ledger;
+pub mod outbox;
+pub mod query;
 mod schema;
 mod writer;
 
@@ -228,6 +234,12 @@ impl Store {
 }
 
 impl StoreError {
+    /// What is stored, or is to be stored, makes no sense: `what` says which and why.
+    #[must_use]
+    pub fn corrupt(what: String) -> StoreError {
+        StoreError::Corrupt { transaction: "", what }
+    }
+
     /// The same error with the transaction's name, where it has none yet.
     fn within(self, name: &'static str) -> StoreError {
         match self {

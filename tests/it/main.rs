@@ -1,4 +1,6 @@
 //! Black-box tests, one binary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod crash;
 mod intake;
+mod store;
