@@ -34,6 +34,12 @@ const METRICS: &[(&str, Moves, Unit, &str)] = &[
     ("calljournal_events_unsettled", Moves::Shows, Unit::Count, "Durable events not yet part of a call"),
     ("calljournal_unsettled_age_seconds", Moves::Shows, Unit::Seconds, "Age of the oldest unsettled event"),
     ("calljournal_calls_set_aside_total", Moves::Counts, Unit::Count, "Calls that could not be settled"),
+    (
+        "calljournal_spool_waiting_bytes",
+        Moves::Shows,
+        Unit::Bytes,
+        "What the spool holds and is not taken in",
+    ),
     ("calljournal_spool_events_total", Moves::Counts, Unit::Count, "Events taken in from the spool"),
     (
         "calljournal_spool_garbage_total",

@@ -28,6 +28,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
 use crate::event::Event;
 use crate::feed::agi::{self, Door, session::Answer};
+use crate::feed::spool::Spool;
 use crate::intake::{Intake, Refused, Subscription};
 use crate::observe::{self, Metrics};
 use crate::store::{Store, StoreError};
@@ -64,7 +65,9 @@ pub async fn run(
     let store = tokio::task::spawn_blocking(move || Store::open(&url)).await??;
     let clock = Clock::system();
     let intake = Intake::start(store.clone(), clock.clone(), rules(&config.call), subscriptions(&config));
-    // What the spool holds may belong to calls that look over.
+    // What the spool holds may belong to calls that look over, so it comes before any deadline fires.
+    let spool = Spool::new(intake.clone(), clock.clone(), &config.spool, &config.pbx.default);
+    spool.first_pass().await;
     intake.release_deadlines();
 
     let (agi, http) = (agi::bind(config.agi.listen)?, bind_http(config.http.listen)?);
@@ -76,6 +79,7 @@ pub async fn run(
     parts.run(&parts.last, |stop| api::serve(http, api::router(pages), stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
+    parts.run(&parts.feeds, |stop| spool.run(stop));
     let door = AgiDoor(intake.clone());
     parts.run(&parts.feeds, |stop| agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop));
 

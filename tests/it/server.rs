@@ -80,21 +80,23 @@ impl Server {
         let stderr = BufReader::new(process.stderr.take().unwrap());
         let (tell, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Server { process, lines, agi: nowhere, http: nowhere };
         let mut greeting = Vec::new();
-        loop {
-            let Ok(line) = lines.recv_timeout(PATIENCE) else {
+        while server.agi == nowhere {
+            let Ok(line) = server.lines.recv_timeout(PATIENCE) else {
                 panic!("it did not start: {}", greeting.join("\n"));
             };
             let address = |after: &str| {
                 let text = line.split_once(after)?.1.split(' ').next()?;
                 text.parse::<SocketAddr>().ok()
             };
-            let found = address("FastAGI on ").zip(address("http://"));
-            if let Some((agi, http)) = found {
-                return Server { process, lines, agi, http };
+            if let Some((agi, http)) = address("FastAGI on ").zip(address("http://")) {
+                (server.agi, server.http) = (agi, http);
             }
             greeting.push(line);
         }
+        server
     }
 
     pub fn pid(&self) -> u32 {
