@@ -211,6 +211,12 @@ impl Telling {
         text
     }
 
+    /// What the dialplan writes to the spool for it.
+    pub fn frame(&self) -> String {
+        let arguments = self.arguments.join(",");
+        format!("cj1 {} {} {arguments} {} .\n", self.token, self.kind, arguments.len())
+    }
+
     /// A whole session: whether it was acknowledged. An error of the socket is no ack.
     pub fn tell(&self, agi: SocketAddr) -> bool {
         self.session(agi).unwrap_or(false)
