@@ -13,6 +13,7 @@ pub mod calls;
 mod db;
 pub mod ledger;
 pub mod outbox;
+mod proof;
 pub mod query;
 mod schema;
 mod writer;

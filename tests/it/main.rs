@@ -1,6 +1,11 @@
 //! Black-box tests, one binary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agi;
+mod cli;
 mod crash;
 mod intake;
+mod layout;
+mod serve;
+mod server;
 mod store;
