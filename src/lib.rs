@@ -6,4 +6,5 @@ pub mod config;
 pub mod event;
 pub mod feed;
 pub mod intake;
+pub mod notify;
 pub mod store;

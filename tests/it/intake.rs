@@ -462,22 +462,42 @@ async fn zz_measure() {
     for (n_tasks, label) in [(1u32, "c=1"), (16, "c=16"), (128, "c=128")] {
         let begin = Instant::now();
         let base = n_tasks * 1_000_000;
-        let tasks: Vec<_> = (0..n_tasks).map(|t| { let i = j.intake.clone(); tokio::spawn(async move {
-            let mut lat = vec![];
-            let mut k = 0;
-            while begin.elapsed() < Duration::from_secs(3) {
-                for e in answered(base + t * 7000 + k * 10) { let s = Instant::now(); i.accept(vec![e]).await.unwrap(); lat.push(s.elapsed()); }
-                k += 1;
-            }
-            lat })}).collect();
+        let tasks: Vec<_> = (0..n_tasks)
+            .map(|t| {
+                let i = j.intake.clone();
+                tokio::spawn(async move {
+                    let mut lat = vec![];
+                    let mut k = 0;
+                    while begin.elapsed() < Duration::from_secs(3) {
+                        for e in answered(base + t * 7000 + k * 10) {
+                            let s = Instant::now();
+                            i.accept(vec![e]).await.unwrap();
+                            lat.push(s.elapsed());
+                        }
+                        k += 1;
+                    }
+                    lat
+                })
+            })
+            .collect();
         let mut lat = vec![];
-        for t in tasks { lat.extend(t.await.unwrap()); }
+        for t in tasks {
+            lat.extend(t.await.unwrap());
+        }
         lat.sort();
         let left = j.store.counts().await.unwrap().unsettled;
         let wal = std::fs::metadata(j.dir.path().join("j.db-wal")).unwrap().len();
-        println!("{label}: {}/s p50 {:?} p99 {:?} max {:?}; unsettled {left}; wal {wal}", lat.len() / 3, lat[lat.len()/2], lat[lat.len()*99/100], lat[lat.len()-1]);
+        println!(
+            "{label}: {}/s p50 {:?} p99 {:?} max {:?}; unsettled {left}; wal {wal}",
+            lat.len() / 3,
+            lat[lat.len() / 2],
+            lat[lat.len() * 99 / 100],
+            lat[lat.len() - 1]
+        );
         let s = Instant::now();
-        while j.store.counts().await.unwrap().unsettled > 0 { tokio::time::sleep(Duration::from_millis(10)).await; }
+        while j.store.counts().await.unwrap().unsettled > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         println!("  settled rest in {:?}", s.elapsed());
     }
 }
