@@ -55,6 +55,18 @@ const METRICS: &[(&str, Moves, Unit, &str)] = &[
     ),
     ("calljournal_notices_waiting", Moves::Shows, Unit::Count, "Notices not yet delivered"),
     (
+        "calljournal_notices_oldest_seconds",
+        Moves::Shows,
+        Unit::Seconds,
+        "Age of the oldest notice that waits",
+    ),
+    (
+        "calljournal_notice_delivery_seconds",
+        Moves::Spreads,
+        Unit::Seconds,
+        "From a notice's cause to its delivery",
+    ),
+    (
         "calljournal_notice_attempts_total",
         Moves::Counts,
         Unit::Count,
@@ -64,6 +76,9 @@ const METRICS: &[(&str, Moves, Unit, &str)] = &[
 
 /// Upper bounds in seconds: a phone call waits for the ack, and 250 ms is its default limit.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0];
+
+/// The same for what may wait for a receiver that is away.
+const DELIVERY: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 1800.0, 7200.0, 86400.0];
 
 /// Upper bounds of what is counted: doubled up to the largest batch.
 const NUMBERS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -121,6 +136,10 @@ pub fn metrics() -> anyhow::Result<Metrics> {
     let handle = RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .and_then(|builder| {
+                let delivery = Matcher::Full("calljournal_notice_delivery_seconds".to_owned());
+                builder.set_buckets_for_metric(delivery, &DELIVERY)
+            })
             .and_then(|builder| builder.set_buckets(&NUMBERS))
             .ok()?;
         let handle = builder.install_recorder().ok()?;

@@ -30,6 +30,7 @@ use crate::event::Event;
 use crate::feed::agi::{self, Door, session::Answer};
 use crate::feed::spool::Spool;
 use crate::intake::{Intake, Refused, Subscription};
+use crate::notify::Notifier;
 use crate::observe::{self, Metrics};
 use crate::store::{Store, StoreError};
 
@@ -79,9 +80,12 @@ pub async fn run(
     parts.run(&parts.last, |stop| api::serve(http, api::router(pages), stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
-    parts.run(&parts.feeds, |stop| spool.run(stop));
+    parts.run(&parts.ends, |stop| spool.run(stop));
     let door = AgiDoor(intake.clone());
-    parts.run(&parts.feeds, |stop| agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop));
+    let notifier =
+        Notifier::new(store.clone(), clock.clone(), config.notify.clone()).woken_by(intake.notices_created());
+    parts.run(&parts.ends, |stop| notifier.run(stop));
+    parts.run(&parts.ends, |stop| agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop));
 
     ready.send_replace(true);
     systemd::ready();
@@ -92,7 +96,7 @@ pub async fn run(
     ready.send_replace(false);
     info!("stopping: what is queued is written down and acknowledged first");
     let stopped = async {
-        parts.feeds.stop().await;
+        parts.ends.stop().await;
         intake.stop().await;
         parts.last.stop().await;
         // The last handles: its threads end when the store is dropped.
@@ -106,10 +110,12 @@ pub async fn run(
     Ok(())
 }
 
-/// What runs, in groups that are stopped one after another.
+/// What runs, in two groups: one ends before the door is closed, one after.
 #[derive(Default)]
 struct Parts {
-    feeds: Group,
+    /// The two ends of the way: feeds, and notices. Neither waits for the other.
+    ends: Group,
+    /// What tells others how it goes.
     last: Group,
 }
 
