@@ -256,9 +256,9 @@ fn settle(
             told.extend(tell_merged(db, old, &call, terms)?);
         }
     }
-    for (_, event) in &group.fresh {
-        ledger::join(db, &id, &event.pbx, channels(event))?;
-    }
+    // Each channel once, though most events of a call name the same ones.
+    let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
+    ledger::join(db, &id, &call.pbx, named)?;
     for (entry, note) in entries.iter().zip(&notes) {
         if !entry.settled || entry.note.as_ref() != Some(note) {
             ledger::settle(db, entry.id, Some(&id), note)?;

@@ -499,3 +499,36 @@ async fn more_than_may_wait_is_refused_at_once() {
     }
     assert!(kept >= 15 * 1024, "{kept}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_aside_is_tried_again_at_the_next_start() {
+    let j = Journal::open();
+    j.run("CREATE TRIGGER poison BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'poison'); END");
+    j.accept(&answered(0)).await;
+    j.pass(30.0).await;
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 1);
+    let j = j.restart(0).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 1, "nothing has changed");
+    j.run("DROP TRIGGER poison");
+    let j = j.restart(0).await;
+    j.intake.release_deadlines();
+    while j.store.counts().await.unwrap().set_aside > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(j.notices(), ["call.ended"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_what_it_cannot_keep_and_goes_on_afterwards() {
+    let j = Journal::open();
+    // The limit belongs to the connection that writes, which is replaced after such an error.
+    let fill = |db: &mut _| Ok(SimpleConnection::batch_execute(db, "PRAGMA max_page_count = 1")?);
+    j.store.write(Lane::Accept, "fill", fill).await.unwrap();
+    let many: Vec<Event> = (0..200).map(|n| event(Kind::Note, &uid(n), &uid(n), 1, 0, &[])).collect();
+    let refused = j.intake.accept(many.clone()).await;
+    assert!(matches!(&refused, Err(Refused::Store(why)) if why.contains("full")), "{refused:?}");
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 0);
+    assert_eq!(j.accept(&many).await.fresh, 200);
+    j.pass(0.0).await;
+}
