@@ -3,4 +3,6 @@
 
 mod crash;
 mod intake;
+mod notify;
+mod spool;
 mod store;
