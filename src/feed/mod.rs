@@ -7,4 +7,5 @@
 //! All feeds may tell of the same things. An event has the same token on whatever way it comes, so what one
 //! feed could not deliver in time may be delivered by another, and counts once.
 
+pub mod agi;
 pub mod spool;

@@ -15,6 +15,7 @@ mod db;
 pub mod delivery;
 pub mod ledger;
 pub mod outbox;
+mod proof;
 pub mod query;
 mod schema;
 mod writer;

@@ -25,6 +25,7 @@ pub struct Writer {
     /// `None` after a panic or a lost connection, until the next transaction opens it again.
     db: Option<Db>,
     path: PathBuf,
+    queue: Arc<Queue>,
 }
 
 /// The way to the thread.
@@ -79,6 +80,12 @@ impl Writer {
             Err(panic) => Err(StoreError::Panicked { transaction: name, what: panic_text(panic.as_ref()) }),
         }
     }
+
+    /// Tells whether somebody waits for an accept now: a long job in the other lane may then end early.
+    pub fn accept_waits(&self) -> impl Fn() -> bool + use<> {
+        let queue = self.queue.clone();
+        move || !queue.lanes().accept.is_empty()
+    }
 }
 
 impl Queue {
@@ -128,7 +135,7 @@ impl Threads {
         let mut threads = Threads { queue: queue.clone(), writer: None, checkpointer: None };
 
         let jobs = queue.clone();
-        let mut writer = Writer { db: Some(db), path: path.clone() };
+        let mut writer = Writer { db: Some(db), path: path.clone(), queue: queue.clone() };
         let run = move || {
             while let Some(job) = jobs.next() {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(&mut writer))) {

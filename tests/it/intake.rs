@@ -6,7 +6,7 @@ use calljournal::call::{CallId, Rules, State};
 use calljournal::clock::Clock;
 use calljournal::event::{Arrival, Event, Feed, Kind};
 use calljournal::intake::{Intake, Receipt, Refused, Subscription};
-use calljournal::store::Store;
+use calljournal::store::{Lane, Store};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
@@ -455,49 +455,47 @@ async fn a_spool_mark_moves_with_its_events_and_past_a_poisonous_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore]
-async fn zz_measure() {
-    use std::time::Instant;
+async fn who_stops_waiting_has_no_answer_but_the_event_counts_once() {
     let j = Journal::open();
-    for (n_tasks, label) in [(1u32, "c=1"), (16, "c=16"), (128, "c=128")] {
-        let begin = Instant::now();
-        let base = n_tasks * 1_000_000;
-        let tasks: Vec<_> = (0..n_tasks)
-            .map(|t| {
-                let i = j.intake.clone();
-                tokio::spawn(async move {
-                    let mut lat = vec![];
-                    let mut k = 0;
-                    while begin.elapsed() < Duration::from_secs(3) {
-                        for e in answered(base + t * 7000 + k * 10) {
-                            let s = Instant::now();
-                            i.accept(vec![e]).await.unwrap();
-                            lat.push(s.elapsed());
-                        }
-                        k += 1;
-                    }
-                    lat
-                })
-            })
-            .collect();
-        let mut lat = vec![];
-        for t in tasks {
-            lat.extend(t.await.unwrap());
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    j.store.post(Lane::Accept, move |_| gate.recv().unwrap()).unwrap();
+    assert_eq!(j.intake.oldest_wait(), None);
+    let late = tokio::time::timeout(Duration::from_millis(50), j.intake.accept(answered(0))).await;
+    assert!(late.is_err());
+    assert!(j.intake.oldest_wait().unwrap() >= Duration::from_millis(50));
+    go.send(()).unwrap();
+    assert_eq!(j.accept(&answered(0)).await, Receipt { fresh: 0, duplicates: 5 });
+    assert_eq!(j.intake.oldest_wait(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_may_wait_is_refused_at_once() {
+    let j = Journal::open();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    j.store.post(Lane::Accept, move |_| gate.recv().unwrap()).unwrap();
+    let waiting: Vec<_> = (0..16)
+        .map(|part| {
+            let events =
+                (0..1024).map(|n| event(Kind::Note, &uid(part), &uid(part), 1 + n, 0, &[])).collect();
+            let intake = j.intake.clone();
+            tokio::spawn(async move { intake.accept(events).await })
+        })
+        .collect();
+    // The one more is refused only when all of them have their place.
+    let one_more = vec![event(Kind::Note, &uid(99), &uid(99), 1, 0, &[])];
+    let refused = async {
+        loop {
+            let answer = j.intake.accept(one_more.clone());
+            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(20), answer).await {
+                return answer;
+            }
         }
-        lat.sort();
-        let left = j.store.counts().await.unwrap().unsettled;
-        let wal = std::fs::metadata(j.dir.path().join("j.db-wal")).unwrap().len();
-        println!(
-            "{label}: {}/s p50 {:?} p99 {:?} max {:?}; unsettled {left}; wal {wal}",
-            lat.len() / 3,
-            lat[lat.len() / 2],
-            lat[lat.len() * 99 / 100],
-            lat[lat.len() - 1]
-        );
-        let s = Instant::now();
-        while j.store.counts().await.unwrap().unsettled > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        println!("  settled rest in {:?}", s.elapsed());
+    };
+    assert_eq!(refused.await, Err(Refused::Busy));
+    go.send(()).unwrap();
+    let mut kept = 0;
+    for task in waiting {
+        kept += task.await.unwrap().map_or(0, |receipt| receipt.fresh);
     }
+    assert!(kept >= 15 * 1024, "{kept}");
 }

@@ -1,8 +1,13 @@
 //! Black-box tests, one binary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agi;
+mod cli;
 mod crash;
 mod intake;
+mod layout;
 mod notify;
+mod serve;
+mod server;
 mod spool;
 mod store;
