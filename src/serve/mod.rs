@@ -9,6 +9,7 @@ mod ground;
 mod systemd;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -223,22 +224,25 @@ async fn upkeep(metrics: Metrics, stop: CancellationToken) {
     }
 }
 
-/// Tells a person what was started and what to do next.
-pub fn greet(config: &Config, file: Option<&std::path::Path>, addresses: Addresses) {
+/// Tells a person what is being started.
+pub fn announce(config: &Config, file: Option<&Path>) {
     let source = file.map_or("defaults".to_owned(), |file| file.display().to_string());
-    info!("calljournal {} · configuration: {source}", env!("CARGO_PKG_VERSION"));
-    info!("database: {}", config.store.url);
-    info!("FastAGI on {} · health and metrics on http://{}", addresses.agi, addresses.http);
+    info!(
+        "calljournal {} · configuration: {source} · database: {}",
+        env!("CARGO_PKG_VERSION"),
+        config.store.url
+    );
+}
+
+/// Tells a person where it listens and what to do next. A spool directory that is missing or cannot be read was
+/// told by the spool itself.
+pub fn greet(config: &Config, addresses: Addresses) {
     let dir = config.spool.dir.display();
     match spool_state(&config.spool.dir) {
         SpoolState::Good => info!("spool: {dir}"),
-        SpoolState::Missing { todo } => {
-            warn!(
-                "spool: {dir} is missing, so events that this server does not take are lost; make it: {todo}"
-            );
-        }
         SpoolState::Odd { reason, todo } => warn!("spool: {dir} {reason}; {todo}"),
-        SpoolState::Unreadable { reason, todo } => warn!("spool: {dir} cannot be read ({reason}); {todo}"),
+        SpoolState::Missing { .. } | SpoolState::Unreadable { .. } => {}
     }
+    info!("FastAGI on {} · health and metrics on http://{}", addresses.agi, addresses.http);
     info!("next: #include dialplan/calljournal.conf in Asterisk, make a call, then `calljournal calls`");
 }

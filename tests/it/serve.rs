@@ -25,11 +25,15 @@ fn with_no_configuration_in_an_empty_directory_it_works_and_says_what_to_do_next
     }
     server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
     std::thread::sleep(std::time::Duration::from_millis(100));
+    let mut greeting = server.greeting.clone();
     let (status, rest) = server.stop();
     assert_eq!(status.code(), Some(0));
-    let rest = rest.join("\n");
-    assert!(rest.contains("install -d -m 2770"), "no word about the spool directory: {rest}");
-    assert!(rest.contains("calljournal.conf"), "no word about the next step: {rest}");
+    greeting.extend(rest);
+    let greeting = greeting.join("\n");
+    let version = concat!("calljournal ", env!("CARGO_PKG_VERSION"));
+    for word in [version, "calljournal.db", "install -d -m 2770", "FastAGI on", "calljournal.conf"] {
+        assert_eq!(greeting.matches(word).count(), 1, "{word:?} is not said once:\n{greeting}");
+    }
 
     let call = show(dir.path(), "last");
     assert_eq!(call["call"]["linkedid"], "1795390723.0");

@@ -57,6 +57,8 @@ pub fn count(dir: &Path, sql: &str) -> i64 {
 pub struct Server {
     process: Child,
     lines: Receiver<String>,
+    /// What it said until it listened.
+    pub greeting: Vec<String>,
     pub agi: SocketAddr,
     pub http: SocketAddr,
 }
@@ -81,11 +83,10 @@ impl Server {
         let (tell, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Server { process, lines, agi: nowhere, http: nowhere };
-        let mut greeting = Vec::new();
+        let mut server = Server { process, lines, greeting: Vec::new(), agi: nowhere, http: nowhere };
         while server.agi == nowhere {
             let Ok(line) = server.lines.recv_timeout(PATIENCE) else {
-                panic!("it did not start: {}", greeting.join("\n"));
+                panic!("it did not start: {}", server.greeting.join("\n"));
             };
             let address = |after: &str| {
                 let text = line.split_once(after)?.1.split(' ').next()?;
@@ -94,7 +95,7 @@ impl Server {
             if let Some((agi, http)) = address("FastAGI on ").zip(address("http://")) {
                 (server.agi, server.http) = (agi, http);
             }
-            greeting.push(line);
+            server.greeting.push(line);
         }
         server
     }
