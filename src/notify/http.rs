@@ -264,11 +264,21 @@ fn explain(error: &ClientError, place: &str) -> String {
 }
 
 fn explain_tls(error: &rustls::Error, place: &str) -> String {
-    use rustls::{AlertDescription as Alert, Error as Tls};
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error as Tls};
     let todo = match error {
+        Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "renew its certificate, or set this machine's clock right"
+        }
+        Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "write the name that its certificate is for into url"
+        }
+        // What `openssl req -x509` makes is a certificate authority, which may not speak for a server as well.
+        Tls::InvalidCertificate(bad) if format!("{bad:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority: make one for the server (basicConstraints=CA:FALSE)"
+        }
         Tls::InvalidCertificate(_) => {
-            "put its certificate authority among this machine's certificates, and use the name that the \
-             certificate is for"
+            "put its certificate authority among those that this machine trusts: copy it to \
+             /usr/local/share/ca-certificates, run update-ca-certificates and start calljournal again"
         }
         Tls::InvalidMessage(_) => "it does not speak TLS on this port: is it http:// or another port?",
         Tls::PeerIncompatible(_)
