@@ -330,4 +330,22 @@ mod tests {
         assert_eq!(one_line(b"a\r\n\x1b[31mb\0  c"), "a [31mb c");
         assert_eq!(one_line(&[b'x'; 5000]).len(), MAX_SHOWN);
     }
+
+    #[test]
+    fn trouble_with_tls_says_what_to_do() {
+        use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+        for (error, todo) in [
+            (Error::AlertReceived(AlertDescription::ProtocolVersion), "bring it up to TLS 1.2"),
+            (
+                Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+                "bring it up to TLS 1.2",
+            ),
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), "update-ca-certificates"),
+            (Error::InvalidCertificate(CertificateError::Expired), "renew"),
+            (Error::InvalidMessage(InvalidMessage::InvalidContentType), "is it http://"),
+        ] {
+            let told = explain_tls(&error, "https://crm.example");
+            assert!(told.contains(todo) && told.contains("https://crm.example"), "{told}");
+        }
+    }
 }
