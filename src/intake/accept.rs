@@ -58,6 +58,8 @@ pub(super) struct Waiting {
     /// Whether the store has a job of ours that has not taken its batch yet.
     scheduled: bool,
     stopping: bool,
+    /// Whether the last batch could not be written: said once, not for every call of a bad hour.
+    failing: bool,
 }
 
 struct Request {
@@ -191,7 +193,12 @@ impl Drain {
         let _next = Next(&self);
         let events: usize = batch.iter().map(|r| r.events.len()).sum();
         metrics::histogram!("calljournal_accept_batch").record(events as f64);
-        match writer.tx("accept", |db| batch.iter().map(|r| append(db, r)).collect::<Result<Vec<_>, _>>()) {
+        let done =
+            writer.tx("accept", |db| batch.iter().map(|r| append(db, r)).collect::<Result<Vec<_>, _>>());
+        // Before the answers: who has one must not find that something waits still.
+        lock(&self.waiting).writing = None;
+        self.say(done.as_ref().err().filter(|e| e.is_passing()));
+        match done {
             Ok(receipts) => {
                 for (request, receipt) in batch.into_iter().zip(receipts) {
                     count(&request, receipt);
@@ -199,7 +206,6 @@ impl Drain {
                 }
             }
             Err(e) if e.is_passing() => {
-                tracing::error!(error = %e, events, "events could not be written; their senders keep them");
                 for request in batch {
                     request.answer(Err(Refused::Store(e.to_string())));
                 }
@@ -212,6 +218,17 @@ impl Drain {
             }
         }
         self.appended.notify_one();
+    }
+
+    fn say(&self, failure: Option<&StoreError>) {
+        let was = std::mem::replace(&mut lock(&self.waiting).failing, failure.is_some());
+        match failure {
+            Some(e) if !was => {
+                tracing::error!(error = %e, "events cannot be written; their senders keep them until they can");
+            }
+            None if was => tracing::info!("events are written again"),
+            _ => {}
+        }
     }
 }
 

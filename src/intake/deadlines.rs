@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::settle::{Round, Terms, round};
 use super::{Inner, Shared};
 use crate::clock::Stopwatch;
-use crate::store::{Lane, StoreError};
+use crate::store::{Lane, StoreError, calls};
 
 /// Longest sleep before the clock is asked again: the machine's clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -23,6 +23,7 @@ const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the intake is stopped.
 pub(super) async fn drive(inner: Shared) {
+    try_again(&inner).await;
     let mut healthy = true;
     let mut gauged = Stopwatch::start();
     while !inner.stopped.is_cancelled() {
@@ -50,6 +51,15 @@ pub(super) async fn drive(inner: Shared) {
                 }
             }
         }
+    }
+}
+
+/// Once at the start: what was set aside by an older program, this one may be able to settle.
+async fn try_again(inner: &Inner) {
+    match inner.store.write(Lane::Settle, "try again", calls::try_again).await {
+        Ok(0) => {}
+        Ok(calls) => tracing::info!(calls, "calls that were set aside are tried again"),
+        Err(e) => tracing::warn!(error = %e, "what was set aside stays so until the next start"),
     }
 }
 

@@ -23,7 +23,7 @@ const EVENTS_A_ROUND: usize = 64;
 
 /// Calls that a round settles even where an accept waits: more to a commit, or settling would fall far behind
 /// on a slow disk.
-const CALLS_A_ROUND: usize = 4;
+const CALLS_A_ROUND: usize = 8;
 
 /// Calls whose deadline has come that one round takes.
 const DEADLINES_A_ROUND: usize = 16;
@@ -256,9 +256,9 @@ fn settle(
             told.extend(tell_merged(db, old, &call, terms)?);
         }
     }
-    for (_, event) in &group.fresh {
-        ledger::join(db, &id, &event.pbx, channels(event))?;
-    }
+    // Each channel once, though most events of a call name the same ones.
+    let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
+    ledger::join(db, &id, &call.pbx, named)?;
     for (entry, note) in entries.iter().zip(&notes) {
         if !entry.settled || entry.note.as_ref() != Some(note) {
             ledger::settle(db, entry.id, Some(&id), note)?;
