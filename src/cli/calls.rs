@@ -1,5 +1,7 @@
 //! `calljournal calls`: the latest calls as a table, or as JSON.
 
+use comfy_table::Cell;
+
 use super::paper::{Ink, Paper, duration};
 use crate::call::{Call, Disposition, Party, State};
 use crate::store::Store;
@@ -16,15 +18,16 @@ fn table(calls: &[Call], paper: &Paper) -> String {
         return "No call yet. Make one, or see what `calljournal check` says.".to_owned();
     }
     let rows = calls.iter().map(|call| {
+        let (ink, result) = result(call);
         vec![
-            paper.date(call.started_at),
-            short_party(&call.source),
-            call.destination.clone().unwrap_or_default(),
-            call.answered_by.as_ref().map(short_party).unwrap_or_default(),
-            result(call, paper),
-            call.wait_ms.map(duration).unwrap_or_default(),
-            if call.talk_ms > 0 { duration(call.talk_ms) } else { String::new() },
-            short_id(call),
+            Cell::new(paper.date(call.started_at)),
+            Cell::new(short_party(&call.source)),
+            Cell::new(call.destination.as_deref().unwrap_or_default()),
+            Cell::new(call.answered_by.as_ref().map(short_party).unwrap_or_default()),
+            paper.cell(ink, &result),
+            Cell::new(call.wait_ms.map(duration).unwrap_or_default()),
+            Cell::new(if call.talk_ms > 0 { duration(call.talk_ms) } else { String::new() }),
+            Cell::new(short_id(call)),
         ]
     });
     paper.table(&["Started", "From", "To", "Answered by", "Result", "Waited", "Talked", "Id"], rows)
@@ -41,9 +44,9 @@ fn short_party(party: &Party) -> String {
 }
 
 /// What came of the call, or what it does now.
-pub fn result(call: &Call, paper: &Paper) -> String {
+pub fn result(call: &Call) -> (Ink, String) {
     if call.state != State::Ended {
-        return paper.ink(Ink::Yellow, call.state.as_str());
+        return (Ink::Yellow, call.state.as_str().to_owned());
     }
     let ink = match call.disposition {
         Disposition::Answered => Ink::Green,
@@ -57,7 +60,7 @@ pub fn result(call: &Call, paper: &Paper) -> String {
     if !call.transfers.is_empty() {
         said.push_str(", transferred");
     }
-    paper.ink(ink, &said)
+    (ink, said)
 }
 
 #[cfg(test)]

@@ -200,7 +200,7 @@ fn load(file: Option<&Path>) -> Result<Loaded, config::Refused> {
 fn paper(loaded: Option<&Loaded>) -> Paper {
     let terminal = std::io::stdout().is_terminal();
     let zone = loaded.and_then(|loaded| loaded.config.call.zone()).unwrap_or_else(jiff::tz::TimeZone::system);
-    Paper { terminal, colour: observe::colour(terminal), zone }
+    Paper { colour: observe::colour(terminal), zone }
 }
 
 fn completions(shell: clap_complete::Shell) -> String {

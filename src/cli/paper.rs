@@ -3,16 +3,14 @@
 //! Text from outside comes here without control characters (see [`crate::event::clean`]); nothing here puts any
 //! in but the colours of [`Paper`] itself.
 
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, Table, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// What an answer is written on.
 #[derive(Debug, Clone)]
 pub struct Paper {
-    /// Whether to write in colour, and to fit the width of a terminal.
-    pub terminal: bool,
-    /// Whether colours are wanted there.
+    /// Whether to write in colour.
     pub colour: bool,
     /// In which zone times are told.
     pub zone: TimeZone,
@@ -34,10 +32,10 @@ pub enum Ink {
 }
 
 impl Paper {
-    /// Paper without colour or width, times in UTC.
+    /// Paper without colour, times in UTC.
     #[cfg(test)]
     pub fn plain() -> Paper {
-        Paper { terminal: false, colour: false, zone: TimeZone::UTC }
+        Paper { colour: false, zone: TimeZone::UTC }
     }
 
     /// `text`, standing out where colours are wanted.
@@ -71,24 +69,30 @@ impl Paper {
         at.to_zoned(self.zone.clone()).strftime("%H:%M:%S.%3f").to_string()
     }
 
-    /// A table without lines; wraps on a terminal and is as wide as need be elsewhere.
+    /// A cell of a table, standing out where colours are wanted.
     #[must_use]
-    pub fn table(&self, heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        if self.terminal {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
+    pub fn cell(&self, ink: Ink, text: &str) -> Cell {
+        let cell = Cell::new(text);
+        match ink {
+            _ if !self.colour => cell,
+            Ink::Bold => cell.add_attribute(Attribute::Bold),
+            Ink::Dim => cell.add_attribute(Attribute::Dim),
+            Ink::Green => cell.fg(Color::DarkGreen),
+            Ink::Yellow => cell.fg(Color::DarkYellow),
+            Ink::Red => cell.fg(Color::DarkRed),
         }
+    }
+
+    /// A table without lines. Its cells are never broken, so that ids can be copied; a narrow terminal breaks
+    /// whole lines by itself.
+    #[must_use]
+    pub fn table(&self, heads: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).force_no_tty();
         if self.colour {
             table.enforce_styling();
-        } else if !self.terminal {
-            table.force_no_tty();
         }
-        let head = |text: &&str| {
-            let cell = Cell::new(text);
-            if self.colour { cell.add_attribute(Attribute::Bold) } else { cell }
-        };
-        table.set_header(heads.iter().map(head).collect::<Vec<_>>());
+        table.set_header(heads.iter().map(|head| self.cell(Ink::Bold, head)).collect::<Vec<_>>());
         table.add_rows(rows);
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
@@ -131,9 +135,14 @@ mod tests {
 
     #[test]
     fn a_table_is_plain_text_unless_colour_is_wanted() {
-        let rows = || [vec!["1".to_owned(), "long text".to_owned()]];
+        let rows = || [vec![Cell::new("1"), Cell::new("long text")]];
         assert_eq!(Paper::plain().table(&["a", "b"], rows()), "a  b\n1  long text");
         let colour = Paper { colour: true, ..Paper::plain() };
         assert!(colour.table(&["a", "b"], rows()).contains("\u{1b}[1m"));
+        // A colour takes no room.
+        let red = colour.table(&["a", "b"], [vec![colour.cell(Ink::Red, "x"), Cell::new("y")]]);
+        let bare: String =
+            red.split('\u{1b}').map(|part| part.split_once('m').map_or(part, |(_, text)| text)).collect();
+        assert_eq!(bare.lines().last(), Some("x  y"));
     }
 }

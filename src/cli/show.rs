@@ -1,6 +1,7 @@
 //! `calljournal show`: one call, as its story, its legs and, where asked for, its events.
 
 use anyhow::{Context, bail};
+use comfy_table::Cell;
 use serde_json::json;
 
 use super::calls;
@@ -95,7 +96,8 @@ fn head(call: &Call, paper: &Paper) -> String {
     facts.extend(call.trunk.as_ref().map(|trunk| format!("on {trunk}")));
     facts.extend(call.org.as_ref().map(|org| format!("for {org}")));
 
-    let mut outcome = vec![calls::result(call, paper)];
+    let (ink, result) = calls::result(call);
+    let mut outcome = vec![paper.ink(ink, &result)];
     outcome.extend(call.answered_by.as_ref().map(|by| format!("answered by {}", party(by))));
     outcome.extend(call.wait_ms.map(|ms| format!("waited {}", duration(ms))));
     if call.talk_ms > 0 {
@@ -144,6 +146,9 @@ fn legs(legs: &[Leg], paper: &Paper) -> String {
             leg.cause.map(|cause| cause.to_string()).unwrap_or_default(),
             leg.channel.clone(),
         ]
+        .into_iter()
+        .map(Cell::new)
+        .collect()
     });
     let heads =
         ["Who", "Part", "Outcome", "Began", "Answered", "Ended", "Rang", "Talked", "Cause", "Channel"];
@@ -162,6 +167,9 @@ fn journal(events: &[StoredEvent], paper: &Paper) -> String {
             event.feed.to_string(),
             note.clone().unwrap_or_else(|| "not settled yet".to_owned()),
         ]
+        .into_iter()
+        .map(Cell::new)
+        .collect()
     });
     paper.table(&["Time", "Event", "Channel", "Uniqueid", "Seq", "Feed", "What it did"], rows)
 }

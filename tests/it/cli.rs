@@ -168,6 +168,25 @@ fn check_names_who_holds_the_port_and_fails() {
 }
 
 #[test]
+fn check_knows_its_own_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let checked = calljournal(dir.path(), &["check"])
+        .env("CALLJOURNAL_AGI__LISTEN", server.agi.to_string())
+        .env("CALLJOURNAL_HTTP__LISTEN", server.http.to_string())
+        .output()
+        .unwrap();
+    let text = said(&checked);
+    assert_eq!(checked.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains(&format!("calljournal serves on {} (process {})", server.agi, server.pid())),
+        "{text}"
+    );
+    assert!(text.contains("schema up to date"), "{text}");
+    server.stop();
+}
+
+#[test]
 fn a_journal_that_is_none_is_told_by_check() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(
