@@ -23,7 +23,7 @@ const EVENTS_A_ROUND: usize = 64;
 
 /// Calls that a round settles even where an accept waits: more to a commit, or settling would fall far behind
 /// on a slow disk.
-const CALLS_A_ROUND: usize = 4;
+const CALLS_A_ROUND: usize = 8;
 
 /// Calls whose deadline has come that one round takes.
 const DEADLINES_A_ROUND: usize = 16;

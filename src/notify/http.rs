@@ -264,11 +264,21 @@ fn explain(error: &ClientError, place: &str) -> String {
 }
 
 fn explain_tls(error: &rustls::Error, place: &str) -> String {
-    use rustls::{AlertDescription as Alert, Error as Tls};
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error as Tls};
     let todo = match error {
+        Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "renew its certificate, or set this machine's clock right"
+        }
+        Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "write the name that its certificate is for into url"
+        }
+        // What `openssl req -x509` makes is a certificate authority, which may not speak for a server as well.
+        Tls::InvalidCertificate(bad) if format!("{bad:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority: make one for the server (basicConstraints=CA:FALSE)"
+        }
         Tls::InvalidCertificate(_) => {
-            "put its certificate authority among this machine's certificates, and use the name that the \
-             certificate is for"
+            "put its certificate authority among those that this machine trusts: copy it to \
+             /usr/local/share/ca-certificates, run update-ca-certificates and start calljournal again"
         }
         Tls::InvalidMessage(_) => "it does not speak TLS on this port: is it http:// or another port?",
         Tls::PeerIncompatible(_)
@@ -319,5 +329,23 @@ mod tests {
     fn an_answer_is_shown_as_one_short_line() {
         assert_eq!(one_line(b"a\r\n\x1b[31mb\0  c"), "a [31mb c");
         assert_eq!(one_line(&[b'x'; 5000]).len(), MAX_SHOWN);
+    }
+
+    #[test]
+    fn trouble_with_tls_says_what_to_do() {
+        use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+        for (error, todo) in [
+            (Error::AlertReceived(AlertDescription::ProtocolVersion), "bring it up to TLS 1.2"),
+            (
+                Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+                "bring it up to TLS 1.2",
+            ),
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), "update-ca-certificates"),
+            (Error::InvalidCertificate(CertificateError::Expired), "renew"),
+            (Error::InvalidMessage(InvalidMessage::InvalidContentType), "is it http://"),
+        ] {
+            let told = explain_tls(&error, "https://crm.example");
+            assert!(told.contains(todo) && told.contains("https://crm.example"), "{told}");
+        }
     }
 }

@@ -40,7 +40,7 @@ const READERS: usize = 4;
 pub enum Lane {
     /// A phone call waits for it.
     Accept,
-    /// Everything else; only when no accept waits.
+    /// Everything else: when no accept waits, and one turn in five.
     Settle,
 }
 

@@ -535,3 +535,43 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_goes_on_afterwards() {
     assert_eq!(j.accept(&many).await.fresh, 200);
     j.pass(0.0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_holds_the_database_makes_nobody_lose_anything() {
+    let j = Journal::open();
+    // The patience belongs to the connection that writes, which is replaced after such an error.
+    let hurry = |db: &mut _| Ok(SimpleConnection::batch_execute(db, "PRAGMA busy_timeout = 50")?);
+    j.store.write(Lane::Accept, "hurry", hurry).await.unwrap();
+    let mut other = j.sql();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let refused = j.intake.accept(answered(0)).await;
+    assert!(matches!(&refused, Err(Refused::Store(why)) if why.contains("locked")), "{refused:?}");
+    other.batch_execute("COMMIT").unwrap();
+    j.accept(&answered(0)).await;
+    j.pass(60.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_lives_on_after_it_was_told_is_corrected_at_its_real_end() {
+    let j = Journal::open();
+    j.accept(&answered(0)).await;
+    j.pass(40.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    let (a, c) = (uid(0), uid(5));
+    let caller = format!("caller={a}");
+    j.accept(&[
+        event(Kind::Ring, &c, &a, 1, 40, &[&caller, "num=105"]),
+        event(Kind::Answer, &c, &a, 2, 42, &[&caller, "num=105"]),
+    ])
+    .await;
+    j.pass(10.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    assert_ne!(j.store.call(&a).await.unwrap().unwrap().call.state, State::Ended);
+    j.accept(&[event(Kind::Hangup, &c, &a, 3, 50, &["cause=16"])]).await;
+    j.pass(10.0).await;
+    assert_eq!(j.notices(), ["call.ended", "call.corrected"]);
+    let call = j.store.call(&c).await.unwrap().unwrap();
+    assert_eq!((call.call.state, call.corrections), (State::Ended, 1));
+}

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use calljournal::clock::Clock;
 use calljournal::config::Endpoint;
 use calljournal::notify::Notifier;
+use calljournal::store::delivery::{self, Record, Terms};
 use calljournal::store::outbox::{self, Notice};
 use calljournal::store::{Lane, Store};
 use diesel::prelude::*;
@@ -413,4 +414,32 @@ async fn what_waits_for_an_endpoint_that_is_not_configured_stays() {
     site.start();
     site.until("it is configured again", delivered).await;
     site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_too_slow_does_not_overwrite_what_another_did_since() {
+    let mut site = Site::new();
+    site.sends_to("crm", "http://127.0.0.1:1/", 5000);
+    site.write(1, "c1").await;
+    let start = site.clock.now();
+    let at = move |s: i64| start.checked_add(SignedDuration::from_secs(s)).unwrap();
+    let lease = |token: &'static str, now: i64| {
+        let terms = move || Terms { endpoint: "crm", now: at(now), until: at(now + 10), token, most: 5 };
+        site.store.write(Lane::Settle, "lease", move |db| delivery::lease(db, &terms()))
+    };
+    let record = |token: &'static str, outcome: &'static str| {
+        let terms = move || Terms { endpoint: "crm", now: at(30), until: at(30), token, most: 1 };
+        site.store.write(Lane::Settle, "record", move |db| {
+            let id = Uuid::from_u128(1).to_string();
+            delivery::record(db, &id, &terms(), &Record::Done { outcome }, outcome)
+        })
+    };
+    assert_eq!(lease("a", 0).await.unwrap().len(), 1);
+    assert_eq!(lease("b", 9).await.unwrap().len(), 0, "it is leased");
+    assert_eq!(lease("b", 11).await.unwrap()[0].attempt, 2);
+    assert!(!record("a", "dead").await.unwrap());
+    assert!(record("b", "delivered").await.unwrap());
+    assert!(!record("b", "dead").await.unwrap());
+    assert_eq!(site.outcomes("crm"), [Some("delivered".to_owned())]);
+    assert_eq!(lease("c", 60).await.unwrap().len(), 0, "it is done");
 }
