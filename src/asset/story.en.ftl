@@ -33,7 +33,13 @@ nobody = somebody
 duration = { $hours ->
     [0] { $minutes ->
         [0] { $seconds } s
-       *[other] { $minutes } min { $seconds } s
+       *[other] { $seconds ->
+            [0] { $minutes } min
+           *[other] { $minutes } min { $seconds } s
+        }
     }
-   *[other] { $hours } h { $minutes } min
+   *[other] { $minutes ->
+        [0] { $hours } h
+       *[other] { $hours } h { $minutes } min
+    }
 }

@@ -45,6 +45,12 @@ pub fn tell(call: &Call, locale: &str) -> Vec<Line> {
     lines
 }
 
+/// A length of time in words, rounded to seconds, and to minutes from an hour on.
+#[must_use]
+pub fn duration(ms: i64, locale: &str) -> String {
+    Words::of(locale).duration(ms)
+}
+
 fn beginning(call: &Call, words: &Words) -> Line {
     let who = words.party(&call.source);
     // A person knows the line by its name or number; the dialled number stands for it where it has none.
