@@ -3,7 +3,8 @@
 //! - [`Store`]: the door; one thread writes, a few connections read
 //! - [`ledger`]: the event log
 //! - [`calls`]: what follows from it
-//! - [`outbox`]: notices and their deliveries
+//! - [`outbox`]: notices, as they are written
+//! - [`delivery`]: their deliveries: leased, tried, recorded
 //! - [`query`]: what is shown to people
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
@@ -11,6 +12,7 @@
 
 pub mod calls;
 mod db;
+pub mod delivery;
 pub mod ledger;
 pub mod outbox;
 mod proof;
