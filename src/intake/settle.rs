@@ -127,16 +127,22 @@ fn close(db: &mut Db, plan: &Plan, round: Round) -> Result<Round, StoreError> {
 }
 
 fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
-    let mut fresh = ledger::unsettled(db, EVENTS_A_ROUND + 1)?;
-    let next = if fresh.len() > EVENTS_A_ROUND { fresh.pop() } else { None };
+    let mut waiting = ledger::unsettled(db, EVENTS_A_ROUND + 1)?;
+    let next = if waiting.len() > EVENTS_A_ROUND { waiting.pop() } else { None };
     let known_until = match (&next, terms.released) {
         (_, false) => Timestamp::MIN,
         (Some(next), true) => next.received()?.min(terms.now),
         (None, true) => terms.now,
     };
+    let mut fresh = read(db, waiting)?;
+    if next.is_some() {
+        let others = companions(db, &fresh)?;
+        fresh.extend(read(db, others)?);
+    }
     let due = calls::due(db, known_until, DEADLINES_A_ROUND)?;
     let more = next.is_some() || due.len() == DEADLINES_A_ROUND;
-    let mut groups = group(db, fresh)?;
+    let homes = homes(db, &fresh)?;
+    let mut groups = join(fresh, &homes);
     for call in due {
         if !groups.iter().any(|g| g.calls.contains(&call)) {
             groups.push(Group { calls: BTreeSet::from([call]), ..Group::default() });
@@ -145,11 +151,10 @@ fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
     Ok(Plan { groups, more, known_until })
 }
 
-/// Sorts events into the calls that they make up, together with what is stored: events that name a channel in
-/// common, or channels of one call, are one call.
-fn group(db: &mut Db, fresh: Vec<Entry>) -> Result<Vec<Group>, StoreError> {
-    let mut events = Vec::with_capacity(fresh.len());
-    for entry in fresh {
+/// Passes over what somebody else put into our log and is no event.
+fn read(db: &mut Db, entries: Vec<Entry>) -> Result<Vec<(Entry, Event)>, StoreError> {
+    let mut events = Vec::with_capacity(entries.len());
+    for entry in entries {
         match entry.event() {
             Ok(event) => events.push((entry, event)),
             Err(e) => {
@@ -158,19 +163,41 @@ fn group(db: &mut Db, fresh: Vec<Entry>) -> Result<Vec<Group>, StoreError> {
             }
         }
     }
+    Ok(events)
+}
+
+/// What else waits of the same channels, so that a call is folded once for all its waiting events.
+fn companions(db: &mut Db, fresh: &[(Entry, Event)]) -> Result<Vec<Entry>, StoreError> {
+    let taken: BTreeSet<i64> = fresh.iter().map(|(entry, _)| entry.id).collect();
+    let mut others = Vec::new();
+    for (pbx, named) in by_pbx(fresh) {
+        others.extend(ledger::unsettled_of(db, pbx, named, MOST_EVENTS_A_CALL)?);
+    }
+    others.retain(|entry| !taken.contains(&entry.id));
+    Ok(others)
+}
+
+/// The stored call of each channel that the events name, where it has one.
+fn homes(db: &mut Db, fresh: &[(Entry, Event)]) -> Result<BTreeMap<(String, String), String>, StoreError> {
     let mut homes = BTreeMap::new();
-    let pbxes: BTreeSet<&str> = events.iter().map(|(_, e)| e.pbx.as_str()).collect();
-    for pbx in pbxes {
-        let named = events.iter().filter(|(_, e)| e.pbx == pbx).flat_map(|(_, e)| channels(e));
-        let named: BTreeSet<&str> = named.collect();
+    for (pbx, named) in by_pbx(fresh) {
         for (channel, call) in ledger::calls_with(db, pbx, named)? {
             homes.insert((pbx.to_owned(), channel), call);
         }
     }
-    Ok(join(events, &homes))
+    Ok(homes)
 }
 
-/// The grouping itself. `homes` leads from a channel of a pbx to its stored call.
+fn by_pbx(fresh: &[(Entry, Event)]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (_, event) in fresh {
+        named.entry(&event.pbx).or_default().extend(channels(event));
+    }
+    named
+}
+
+/// Sorts events into the calls that they make up, together with what is stored: events that name a channel in
+/// common, or channels of one call, are one call. `homes` leads from a channel of a pbx to its stored call.
 fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>) -> Vec<Group> {
     // By channel and by stored call, where the group is that has it; a group that joined another one is empty.
     let mut groups: Vec<Group> = Vec::new();
@@ -182,19 +209,19 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
         // An id of a call is no uniqueid and no pbx is called "".
         keys.extend(calls.iter().map(|id| (String::new(), id.clone())));
         let met: BTreeSet<usize> = keys.iter().filter_map(|k| places.get(k).copied()).collect();
-        let mut group = Group { pbx: event.pbx.clone(), calls, fresh: Vec::new() };
-        for other in &met {
-            let other = std::mem::take(&mut groups[*other]);
-            group.calls.extend(other.calls);
-            group.fresh.extend(other.fresh);
+        let place = met.first().copied().unwrap_or_else(|| {
+            groups.push(Group { pbx: event.pbx.clone(), ..Group::default() });
+            groups.len() - 1
+        });
+        for other in met.into_iter().skip(1) {
+            let other_group = std::mem::take(&mut groups[other]);
+            groups[place].calls.extend(other_group.calls);
+            groups[place].fresh.extend(other_group.fresh);
+            places.values_mut().filter(|at| **at == other).for_each(|at| *at = place);
         }
-        group.fresh.push((entry, event));
-        let place = groups.len();
-        for at in places.values_mut().filter(|at| met.contains(at)) {
-            *at = place;
-        }
+        groups[place].calls.extend(calls);
+        groups[place].fresh.push((entry, event));
         places.extend(keys.into_iter().map(|k| (k, place)));
-        groups.push(group);
     }
     groups.retain(|g| !g.fresh.is_empty());
     groups

@@ -158,6 +158,21 @@ pub fn unsettled(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError> {
     Ok(waiting.limit(most as i64).load(db)?)
 }
 
+/// The unsettled events of channels.
+///
+/// # Errors
+/// When the database refuses.
+pub fn unsettled_of<'a>(
+    db: &mut Db,
+    pbx: &str,
+    uids: impl IntoIterator<Item = &'a str>,
+    most: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let uids: Vec<&str> = uids.into_iter().collect();
+    let waiting = events::table.filter(not(events::settled)).filter(events::uid.eq_any(uids));
+    Ok(waiting.filter(events::pbx.eq(pbx)).limit(most as i64).load(db)?)
+}
+
 /// How many events no call was folded with yet.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ CREATE TABLE events (
 -- With `settled` in it, what waits can be counted from the index alone.
 CREATE INDEX events_unsettled ON events (received_us, id, settled) WHERE NOT settled;
 CREATE INDEX events_call ON events (call_id);
-CREATE INDEX events_uid ON events (uid);
+CREATE INDEX events_unsettled_uid ON events (uid, pbx) WHERE NOT settled;
 
 CREATE TABLE members (
     pbx     TEXT NOT NULL,
