@@ -4,18 +4,16 @@
 //! variable it came from. All complaints are told at once. [`read`] is pure: it is handed the file's text, the
 //! environment and a way to read secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, Visitor, value};
+use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::{Config, DEFAULTS, Endpoint};
-
-/// What starts the name of each of our variables.
-const PREFIX: &str = "CALLJOURNAL_";
+use super::Config;
+use super::schema::{PREFIX, Schema, defaults, did_you_mean, nearest};
 
 /// Variables of other use that carry our prefix: names the file, see the command line.
 const NOT_KEYS: [&str; 1] = ["CALLJOURNAL_CONFIG"];
@@ -128,9 +126,7 @@ struct Layers {
 
 impl Layers {
     fn new() -> Layers {
-        #[allow(clippy::expect_used)] // the text is part of the program, and a test reads it
-        let table = DEFAULTS.parse().expect("default.toml is TOML");
-        Layers { table, config: Config::default(), set: BTreeMap::new() }
+        Layers { table: defaults(), config: Config::default(), set: BTreeMap::new() }
     }
 
     /// Puts one setting over what is there; where that does not give a configuration, nothing changes.
@@ -302,123 +298,6 @@ fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count() + 1
 }
 
-/// The names of all sections and keys, taken from the types themselves.
-struct Schema {
-    sections: BTreeMap<&'static str, BTreeSet<&'static str>>,
-    defaults: Table,
-}
-
-impl Schema {
-    fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 8] = [
-            ("agi", fields::<super::Agi>()),
-            ("http", fields::<super::Http>()),
-            ("store", fields::<super::Store>()),
-            ("spool", fields::<super::Spool>()),
-            ("call", fields::<super::Call>()),
-            ("log", fields::<super::Log>()),
-            ("pbx", fields::<super::Pbx>()),
-            ("notify", fields::<Endpoint>()),
-        ];
-        let with_files = |keys: &[&'static str]| {
-            let file = keys.contains(&"secret").then_some("secret_file");
-            keys.iter().copied().chain(file).collect()
-        };
-        let sections = keys.into_iter().map(|(section, keys)| (section, with_files(keys))).collect();
-        Schema { sections, defaults: Layers::new().table }
-    }
-
-    fn keys_of(&self, section: &str) -> Option<&BTreeSet<&'static str>> {
-        self.sections.get(section)
-    }
-
-    /// Whether the section is an array of tables.
-    fn repeated(&self, section: &str) -> bool {
-        section == "notify"
-    }
-
-    fn default_of(&self, section: &str, key: &str) -> Option<&Value> {
-        self.defaults.get(section)?.get(key)
-    }
-
-    /// Each variable that means something, with what it sets.
-    fn variables(&self) -> impl Iterator<Item = (&str, Option<&str>, String)> {
-        self.sections.iter().flat_map(move |(section, keys)| {
-            let keys =
-                if self.repeated(section) { vec![None] } else { keys.iter().copied().map(Some).collect() };
-            keys.into_iter().map(move |key| {
-                let name = key.map_or_else(|| (*section).to_owned(), |key| format!("{section}__{key}"));
-                (*section, key, format!("{PREFIX}{}", name.to_uppercase()))
-            })
-        })
-    }
-
-    fn unknown_section(&self, section: &str) -> String {
-        let near = nearest(section, self.sections.keys().map(|known| (*known).to_owned()));
-        format!("no such section: {section}{}", did_you_mean(near))
-    }
-
-    /// Says where the key would be known: the section may be wrong, or the key.
-    fn unknown_key(&self, section: &str, key: &str) -> String {
-        let elsewhere = self.sections.iter().find(|(_, keys)| keys.contains(key));
-        let hint = match elsewhere {
-            Some((home, _)) => format!("; it belongs into [{home}]"),
-            None => {
-                let known = self.sections.get(section).into_iter().flatten();
-                did_you_mean(nearest(key, known.map(|known| (*known).to_owned())))
-            }
-        };
-        format!("no such key in [{section}]: {key}{hint}")
-    }
-}
-
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    known
-        .map(|known| (strsim::jaro_winkler(name, &known), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
-}
-
-fn did_you_mean(near: Option<String>) -> String {
-    near.map_or_else(
-        || "; every key is shown by calljournal check --defaults".to_owned(),
-        |near| format!("; did you mean {near}?"),
-    )
-}
-
-/// The names of a struct's fields, as serde hands them to a deserializer.
-fn fields<T: DeserializeOwned>() -> &'static [&'static str] {
-    struct Asked<'a>(&'a mut &'static [&'static str]);
-
-    impl<'de> Deserializer<'de> for Asked<'_> {
-        type Error = value::Error;
-
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
-            Err(de::Error::custom("only the names were wanted"))
-        }
-
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            names: &'static [&'static str],
-            visitor: V,
-        ) -> Result<V::Value, value::Error> {
-            *self.0 = names;
-            self.deserialize_any(visitor)
-        }
-
-        serde::forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
-            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-        }
-    }
-
-    let mut names: &'static [&'static str] = &[];
-    let _ = T::deserialize(Asked(&mut names));
-    names
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -442,31 +321,6 @@ mod tests {
         assert_eq!(loaded.config.agi.listen.to_string(), "127.0.0.1:4573");
         assert_eq!(loaded.config.call.grace_ms, 1500);
         assert!(!loaded.is_set("agi.listen"));
-    }
-
-    #[test]
-    fn every_key_is_documented_in_the_defaults_and_nothing_else_is() {
-        let schema = Schema::of_config();
-        let mut section = String::new();
-        let mut documented: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let lines: Vec<&str> = DEFAULTS.lines().collect();
-        for (above, line) in lines.iter().zip(&lines[1..]) {
-            let bare = line.trim_start_matches("# ");
-            if let Some(name) = bare.strip_prefix('[') {
-                section = name.trim_matches(['[', ']']).to_owned();
-            } else if let Some((key, _)) = bare.split_once(" = ")
-                && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-            {
-                assert!(above.starts_with("# "), "{section}.{key} has no comment above it");
-                documented.entry(section.clone()).or_default().insert(key.to_owned());
-            }
-        }
-        let known: BTreeMap<String, BTreeSet<String>> = schema
-            .sections
-            .into_iter()
-            .map(|(section, keys)| (section.to_owned(), keys.into_iter().map(str::to_owned).collect()))
-            .collect();
-        assert_eq!(documented, known);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //! - this file: the keys as types
 //! - [`load`](mod@load): the layers, and what is refused with which words
 //! - [`rules`]: what must hold beyond the types
+//! - [`schema`]: which keys there are
 
 mod load;
 mod rules;
+mod schema;
 
 pub use load::{Loaded, Refused, load};
 
