@@ -4,7 +4,7 @@
 //! the same call. Nothing here reads a clock, a socket or a database; nothing is patched in place, a late event
 //! means that the whole call is folded again.
 //!
-//! - [`mod@fold`]: events to [`Call`], with a short note on what each event did
+//! - `fold`: events to [`Call`], with a short note on what each event did
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - [`story`]: the call told line by line, for people

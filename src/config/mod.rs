@@ -4,9 +4,9 @@
 //! administrator's file, then `CALLJOURNAL_SECTION__KEY` of the environment. Knows nothing of what the keys do.
 //!
 //! - this file: the keys as types
-//! - [`load`](mod@load): the layers, and what is refused with which words
-//! - [`rules`]: what must hold beyond the types
-//! - [`schema`]: which keys there are
+//! - `load.rs`: the layers, and what is refused with which words
+//! - `rules.rs`: what must hold beyond the types
+//! - `schema.rs`: which keys there are
 
 mod load;
 mod rules;

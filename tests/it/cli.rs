@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::{Server, calljournal, output, plain_call, said};
+use crate::server::{Server, Telling, calljournal, output, plain_call, said};
 
 /// A directory with the journal of two calls, and no server.
 fn journal() -> TempDir {
@@ -83,6 +83,22 @@ fn a_call_is_told_as_story_legs_and_events() {
     assert_eq!(whole["events"].as_array().unwrap().len(), 5);
     assert!(whole["events"][0]["note"].is_string());
     assert!(json(dir.path(), &["show", "last", "--json"]).get("events").is_none());
+}
+
+#[test]
+fn a_callers_name_cannot_move_the_cursor_or_break_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let name = "name=%1B%5B2J%0Aok%0D%00%E2%80%AE%D0%98";
+    let start = Telling::new("start", "1795390723.0", "1795390723.0", 1, 1_795_390_723_000, &[name]);
+    assert!(start.tell(server.agi));
+    server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
+    for page in [&["calls"][..], &["show", "last", "--events"]] {
+        let page = told(dir.path(), page);
+        assert!(page.contains(r"\u{1b}[2J\nok\r\u{0}\u{202e}И"), "{page}");
+        assert!(page.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{page:?}");
+    }
+    server.stop();
 }
 
 #[test]
