@@ -1,0 +1,226 @@
+//! What a person would call one call, and how it follows from events.
+//!
+//! A [`Call`] is a pure function of the set of its events: the same events in any order, doubled or late, give
+//! the same call. Nothing here reads a clock, a socket or a database; nothing is patched in place, a late event
+//! means that the whole call is folded again.
+//!
+//! - [`mod@fold`]: events to [`Call`], with a short note on what each event did
+//! - [`ending`]: whether the call is over, and when to look again
+//! - [`identity`]: the call's id, computed from its linkedids
+//! - [`story`]: the call told line by line, for people
+//! - [`cdr`]: rows with the columns of Asterisk's own CDR
+
+pub mod cdr;
+pub mod ending;
+mod fold;
+pub mod identity;
+mod legs;
+pub mod story;
+
+pub use ending::{Rules, Standing, Verdict};
+pub use fold::{Folded, fold};
+pub use identity::CallId;
+pub use legs::{Leg, Outcome, Role};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One call, from its first channel to its last, whatever was transferred on the way.
+///
+/// Its JSON is what `calls --json`, `show --json` and the notices carry. All durations are milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Computed from the earliest linkedid; sorts by time.
+    pub id: CallId,
+    /// This id and the ids of all other linkedids of the call: each of them leads here.
+    pub ids: Vec<CallId>,
+    /// The Asterisk that it happened on.
+    pub pbx: String,
+    /// The earliest linkedid.
+    pub linkedid: String,
+    /// The name that other systems know it by, where the dialplan has one (ast-lite's `CallUUID`).
+    pub key: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// Pinned at the start, as are org, trunk and source.
+    pub direction: Direction,
+    /// Whose call it is, on a pbx shared by several.
+    pub org: Option<String>,
+    /// The outside number or line.
+    pub trunk: Option<String>,
+    /// Who called.
+    pub source: Party,
+    /// The number that was dialled first.
+    pub destination: Option<String>,
+    /// When the first channel started.
+    pub started_at: Timestamp,
+    /// When somebody first picked up.
+    pub answered_at: Option<Timestamp>,
+    /// When the last channel ended. `None` while the call goes on, and where it cannot be known.
+    pub ended_at: Option<Timestamp>,
+    /// `false` where the call is told as ended though nothing was heard of its end.
+    pub end_time_known: bool,
+    /// What came of it, in the words of Asterisk's CDR.
+    pub disposition: Disposition,
+    /// Who first picked up.
+    pub answered_by: Option<Party>,
+    /// Who ended it.
+    pub hung_up_by: Option<Side>,
+    /// Why it ended, as Q.850 cause.
+    pub cause: Option<u16>,
+    /// From the start to the first answer, or to the end where nobody answered.
+    pub wait_ms: Option<i64>,
+    /// Talking in all its parts; 0 where nobody answered.
+    pub talk_ms: i64,
+    /// Whether the caller gave up before anybody answered.
+    pub abandoned: bool,
+    /// In order of time.
+    pub transfers: Vec<Transfer>,
+    /// Texts from the dialplan, in order of time.
+    pub remarks: Vec<Remark>,
+    /// Each channel that a person sat at, in order of appearance.
+    pub legs: Vec<Leg>,
+}
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// In the dialplan: nobody rings yet, or nobody any more.
+    Started,
+    /// Somebody's phone rings.
+    Ringing,
+    /// Two people talk.
+    Talking,
+    /// Every channel has ended.
+    Ended,
+}
+
+/// Which way a call goes, seen from the company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From outside.
+    Inbound,
+    /// To the outside.
+    Outbound,
+    /// Between the company's own phones.
+    Internal,
+    /// The dialplan did not say.
+    Unknown,
+}
+
+/// What came of a call: the words of Asterisk's `CDR(disposition)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Disposition {
+    /// Somebody picked up.
+    #[serde(rename = "ANSWERED")]
+    Answered,
+    /// Nobody picked up, or the caller gave up first.
+    #[serde(rename = "NO ANSWER")]
+    NoAnswer,
+    /// All that were rung were busy.
+    #[serde(rename = "BUSY")]
+    Busy,
+    /// It could not be put through, or everybody rejected it.
+    #[serde(rename = "FAILED")]
+    Failed,
+    /// No line was free.
+    #[serde(rename = "CONGESTION")]
+    Congestion,
+}
+
+/// A person's number and name, as far as they are known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Party {
+    /// The number, as the pbx has it.
+    pub number: Option<String>,
+    /// The name, as the pbx has it: never trust it as markup.
+    pub name: Option<String>,
+}
+
+/// One side of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Who called.
+    Caller,
+    /// Who was called, or came in by a transfer.
+    Called,
+    /// The dialplan: a time-out, or its own `Hangup()`.
+    Pbx,
+}
+
+/// One transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// When the transferred channel entered the dialplan again.
+    pub at: Timestamp,
+    /// Blind or attended.
+    pub how: How,
+    /// Who transferred.
+    pub by: Party,
+    /// The number it was transferred to.
+    pub to: Option<String>,
+}
+
+/// How a call was transferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// Without a word to the target.
+    Blind,
+    /// After a word with the target.
+    Attended,
+}
+
+/// A text that the dialplan put into the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// When.
+    pub at: Timestamp,
+    /// The text, or the file of a recording.
+    pub text: String,
+    /// Whether `text` names a recording.
+    pub recording: bool,
+}
+
+impl Disposition {
+    /// The word, as Asterisk writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Disposition::Answered => "ANSWERED",
+            Disposition::NoAnswer => "NO ANSWER",
+            Disposition::Busy => "BUSY",
+            Disposition::Failed => "FAILED",
+            Disposition::Congestion => "CONGESTION",
+        }
+    }
+}
+
+impl Direction {
+    /// The word, as it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+            Direction::Internal => "internal",
+            Direction::Unknown => "unknown",
+        }
+    }
+}
+
+impl State {
+    /// The word, as it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Started => "started",
+            State::Ringing => "ringing",
+            State::Talking => "talking",
+            State::Ended => "ended",
+        }
+    }
+}

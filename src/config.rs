@@ -1,0 +1,172 @@
+//! What an administrator may set, section by section, and what holds where nothing is set.
+//!
+//! `asset/default.toml` is the documentation of every key and the default at once: it is read first, then the
+//! administrator's file, then `CALLJOURNAL_SECTION__KEY` of the environment. Knows nothing of what the keys do.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The FastAGI listener.
+    pub agi: Agi,
+    /// Health and metrics.
+    pub http: Http,
+    /// The database.
+    pub store: Store,
+    /// The files that the dialplan writes while the server is away.
+    pub spool: Spool,
+    /// When a call is over.
+    pub call: Call,
+    /// How logs are written.
+    pub log: Log,
+    /// Names of pbxes that do not name themselves.
+    pub pbx: Pbx,
+    /// Where notices go.
+    #[serde(default)]
+    pub notify: Vec<Endpoint>,
+}
+
+/// `[agi]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agi {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Networks that may connect.
+    pub allow: Vec<IpNet>,
+    /// What the dialplan must send as `secret`, where one is wanted.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// From the connection to the ack, in milliseconds; later the peer gets `FAILURE` and writes to its spool.
+    pub ack_timeout_ms: u64,
+    /// From the connection to the end of the prelude, in milliseconds.
+    pub prelude_timeout_ms: u64,
+    /// From the connection to the end of the session, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// Sessions at one time.
+    pub max_connections: usize,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite://path`.
+    pub url: String,
+}
+
+/// `[spool]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spool {
+    /// Directory that the dialplan writes to.
+    pub dir: PathBuf,
+    /// How often it is looked at, in milliseconds; kept below the grace.
+    pub poll_ms: u64,
+    /// Files wholly taken in and untouched for so many hours are deleted; 0 keeps them.
+    pub delete_after_hours: u64,
+}
+
+/// `[call]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// How long after the last end nothing may join before the call counts as over, in milliseconds.
+    pub grace_ms: u64,
+    /// How long a missing event of a channel is waited for, in milliseconds.
+    pub gap_ms: u64,
+    /// A call of which nothing is heard for so many seconds ends as unknown.
+    pub lost_after_s: u64,
+    /// Language of the story.
+    pub locale: String,
+    /// Time zone in which people read times: `system` or an IANA name.
+    pub timezone: String,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A level or a filter such as `calljournal=debug`.
+    pub level: String,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[pbx]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pbx {
+    /// The name of a pbx that neither says one nor is listed under `peers`.
+    pub default: String,
+    /// Names by the address from which a pbx connects.
+    #[serde(default)]
+    pub peers: std::collections::BTreeMap<IpAddr, String>,
+}
+
+/// `[[notify]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// The endpoint's name: what was to be delivered is kept under it.
+    pub name: String,
+    /// Where to post: `http://` or `https://`.
+    pub url: String,
+    /// Kinds of notices that are wanted; corrections come with `call.ended`.
+    #[serde(default = "call_ended")]
+    pub notices: Vec<String>,
+    /// Time limit of one attempt, in milliseconds.
+    #[serde(default = "ten_seconds")]
+    pub timeout_ms: u64,
+}
+
+fn call_ended() -> Vec<String> {
+    vec!["call.ended".to_owned()]
+}
+
+fn ten_seconds() -> u64 {
+    10_000
+}
+
+/// A text that never appears in a log, an error or a debug print.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that compares or sends it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
