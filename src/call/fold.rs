@@ -1,7 +1,19 @@
 //! Events to a call.
+//!
+//! Each event, at its place, changes the part that its channel has in the call, and may pin what is decided at
+//! the start. What the parts come to (legs, conversations, disposition, the end) is worked out from them
+//! afterwards, in `legs.rs` and `outcome.rs`. Knows nothing of the present: whether a silent call is lost is
+//! judged by [`Standing`].
 
-use super::{Call, Standing};
-use crate::event::Event;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::identity::earlier;
+use super::order::{Placed, has_gap, in_order};
+use super::outcome::finish;
+use super::{Call, Direction, How, Party, Remark, Role, Standing, Transfer};
+use crate::event::{Event, Kind};
 
 /// What the events of one call come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +30,306 @@ pub struct Folded {
 /// same call.
 #[must_use]
 pub fn fold(events: &[Event]) -> Option<Folded> {
-    let _ = events;
-    None
+    let mut parts = Parts::default();
+    let mut notes = vec!["duplicate: told before".to_owned(); events.len()];
+    for placed in in_order(events) {
+        notes[placed.index] = parts.take(placed);
+    }
+    let standing = Standing {
+        all_ended: parts.all_ended(),
+        gap: has_gap(events),
+        last_heard: events.iter().map(|e| e.received).max()?,
+    };
+    Some(Folded { call: finish(parts)?, standing, notes })
+}
+
+/// The part that one channel has in the call, as its events tell it.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub uniqueid: String,
+    pub channel: String,
+    /// `None` until an event says how the channel came into the call.
+    pub role: Option<Role>,
+    pub party: Party,
+    pub group: Option<String>,
+    pub caller: Option<String>,
+    pub accountcode: Option<String>,
+    pub started: Timestamp,
+    pub answered: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+    pub farewell: Farewell,
+    /// Each time it entered the dialplan, by itself or by a transfer.
+    pub entries: Vec<Entry>,
+}
+
+/// A channel enters the dialplan.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub at: Timestamp,
+    pub exten: Option<String>,
+    pub context: Option<String>,
+    pub transferred: bool,
+}
+
+/// What a channel said when it ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Farewell {
+    pub cause: Option<u16>,
+    pub dialstatus: Option<String>,
+    /// The channel that hung up, or `dialplan/…` (Asterisk's `CHANNEL(hangupsource)`).
+    pub source: Option<String>,
+}
+
+/// All parts of a call, and what its first events pinned.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub pbx: String,
+    pub list: Vec<Part>,
+    pub linkedids: BTreeSet<String>,
+    pub pinned: Pinned,
+    pub transfers: Vec<Transfer>,
+    pub remarks: Vec<Remark>,
+    index: BTreeMap<String, usize>,
+    /// Channels that are known to report, whether or not they have.
+    hooked: BTreeSet<String>,
+}
+
+/// What comes from the first event that knows it and never changes.
+#[derive(Debug, Default)]
+pub(super) struct Pinned {
+    pub key: Option<String>,
+    pub direction: Option<Direction>,
+    pub org: Option<String>,
+    pub trunk: Option<String>,
+    /// The channel that `source` speaks of: a name is never taken from another one.
+    pub source_channel: Option<String>,
+    pub source: Party,
+    pub destination: Option<String>,
+    pub context: Option<String>,
+}
+
+impl Parts {
+    fn take(&mut self, placed: Placed<'_>) -> String {
+        let event = placed.event;
+        if self.pbx.is_empty() {
+            self.pbx.clone_from(&event.pbx);
+        }
+        self.linkedids.extend([Some(&event.linkedid), event.root.as_ref()].into_iter().flatten().cloned());
+        self.hooked
+            .extend([Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten().map(Into::into));
+        let at = placed.at;
+        match event.kind {
+            Kind::Start => self.start(event, at),
+            Kind::Ring => self.ring(event, at),
+            Kind::Answer => self.answer(event, at),
+            Kind::Transfer => self.transfer(event, at),
+            Kind::Note => self.remark(event, at, "text", false),
+            Kind::Record => self.remark(event, at, "file", true),
+            Kind::Hangup => self.hangup(event, at),
+        }
+    }
+
+    fn start(&mut self, event: &Event, at: Timestamp) -> String {
+        self.pinned.learn(event);
+        let part = self.part(event, at);
+        let known = !part.entries.is_empty();
+        part.enters(event, at, false);
+        let (who, to) = (part.who(), event.fact("exten").unwrap_or("the dialplan"));
+        if known {
+            format!("no change: {who} had entered the dialplan before")
+        } else {
+            format!("{who} calls {to}")
+        }
+    }
+
+    fn ring(&mut self, event: &Event, at: Timestamp) -> String {
+        let part = self.part(event, at);
+        part.role.get_or_insert(Role::Called);
+        fill(&mut part.group, event.fact("group"));
+        fill(&mut part.caller, event.fact("caller"));
+        part.names(event);
+        format!("leg {} rings", part.who())
+    }
+
+    fn answer(&mut self, event: &Event, at: Timestamp) -> String {
+        let part = self.part(event, at);
+        part.role.get_or_insert(Role::Called);
+        fill(&mut part.caller, event.fact("caller"));
+        part.names(event);
+        let who = part.who();
+        if part.answered.is_some() {
+            return format!("no change: leg {who} had answered before");
+        }
+        part.answered = Some(at);
+        format!("leg {who} answered; call talking")
+    }
+
+    fn transfer(&mut self, event: &Event, at: Timestamp) -> String {
+        self.pinned.learn(event);
+        let by = event.fact("by").unwrap_or_default();
+        let by = match self.list.iter().find(|p| p.channel == by) {
+            Some(part) => part.party.clone(),
+            None => Party { number: endpoint(by).map(Into::into), name: None },
+        };
+        let to = event.fact("exten").map(Into::into);
+        let how = if event.fact("how") == Some("attended") { How::Attended } else { How::Blind };
+        let note = format!(
+            "{} transferred the call to {}",
+            by.number.as_deref().unwrap_or("somebody"),
+            event.fact("exten").unwrap_or("the dialplan"),
+        );
+        self.transfers.push(Transfer { at, how, by, to });
+        self.part(event, at).enters(event, at, true);
+        note
+    }
+
+    fn remark(&mut self, event: &Event, at: Timestamp, fact: &str, recording: bool) -> String {
+        self.part(event, at);
+        match event.fact(fact) {
+            Some(text) => {
+                self.remarks.push(Remark { at, text: text.to_owned(), recording });
+                if recording { "recording noted".into() } else { "line for the story".into() }
+            }
+            None => format!("no change: {fact} is empty"),
+        }
+    }
+
+    fn hangup(&mut self, event: &Event, at: Timestamp) -> String {
+        let part = self.part(event, at);
+        // `h` and the hangup handler both tell, and what one does not know the other may.
+        let said = &mut part.farewell;
+        said.cause = said.cause.or(event.fact("cause").and_then(|c| c.parse().ok()).filter(|&c| c > 0));
+        fill(&mut said.dialstatus, event.fact("dialstatus"));
+        fill(&mut said.source, event.fact("hangupsource"));
+        let who = part.who();
+        if part.ended.is_some() {
+            return format!("no change: channel of {who} had ended before");
+        }
+        part.ended = Some(at);
+        if self.all_ended() {
+            format!("channel of {who} ended; it was the last")
+        } else {
+            format!("channel of {who} ended")
+        }
+    }
+
+    fn part(&mut self, event: &Event, at: Timestamp) -> &mut Part {
+        let next = self.list.len();
+        let index = *self.index.entry(event.uid.clone()).or_insert(next);
+        if index == next {
+            self.list.push(Part::new(event, at));
+        }
+        let part = &mut self.list[index];
+        if part.channel.is_empty() {
+            part.channel.clone_from(&event.channel);
+        }
+        fill(&mut part.accountcode, event.fact("acct"));
+        part
+    }
+
+    /// Whether every channel that is known to report has reported its end.
+    pub fn all_ended(&self) -> bool {
+        self.hooked.iter().all(|uid| self.by_uniqueid(uid).is_some_and(|p| p.ended.is_some()))
+    }
+
+    pub fn by_uniqueid(&self, uniqueid: &str) -> Option<&Part> {
+        self.index.get(uniqueid).map(|&i| &self.list[i])
+    }
+
+    /// The channel that began the call: that of the earliest linkedid, else the first that called.
+    pub fn first(&self) -> Option<&Part> {
+        let eldest = self.eldest().and_then(|linkedid| self.by_uniqueid(linkedid));
+        eldest.or_else(|| self.list.iter().find(|p| p.role == Some(Role::Caller))).or(self.list.first())
+    }
+
+    pub fn eldest(&self) -> Option<&str> {
+        self.linkedids.iter().map(String::as_str).min_by(|a, b| earlier(a, b))
+    }
+}
+
+impl Part {
+    fn new(event: &Event, at: Timestamp) -> Part {
+        Part {
+            uniqueid: event.uid.clone(),
+            channel: event.channel.clone(),
+            role: None,
+            party: Party::default(),
+            group: None,
+            caller: None,
+            accountcode: None,
+            started: at,
+            answered: None,
+            ended: None,
+            farewell: Farewell::default(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn enters(&mut self, event: &Event, at: Timestamp, transferred: bool) {
+        self.role.get_or_insert(Role::Caller);
+        self.names(event);
+        let text = |name: &str| event.fact(name).map(Into::into);
+        self.entries.push(Entry { at, exten: text("exten"), context: text("ctx"), transferred });
+    }
+
+    /// A phone's own number is in its channel's name; `CALLERID(num)` of a called channel is the number that was
+    /// dialled where the endpoint sets none, so it counts for lines and for phones that are named otherwise.
+    fn names(&mut self, event: &Event) {
+        let own = endpoint(&self.channel);
+        let told = event.fact("num").filter(|n| *n != "unknown");
+        let number = match self.role {
+            Some(Role::Called) => own.filter(|n| is_number(n)).or(told).or(own),
+            _ => told.or(own),
+        };
+        fill(&mut self.party.number, number.map(ToOwned::to_owned).as_deref());
+        fill(&mut self.party.name, event.fact("name"));
+    }
+
+    /// A Local channel is plumbing between two channels, and nobody sits at it.
+    pub fn is_plumbing(&self) -> bool {
+        self.channel.starts_with("Local/")
+    }
+
+    fn who(&self) -> String {
+        self.party.number.clone().unwrap_or_else(|| endpoint(&self.channel).unwrap_or("a channel").to_owned())
+    }
+}
+
+impl Pinned {
+    /// The first event that knows a value decides it.
+    fn learn(&mut self, event: &Event) {
+        fill(&mut self.key, event.fact("key"));
+        fill(&mut self.org, event.fact("org"));
+        fill(&mut self.trunk, event.fact("trunk"));
+        fill(&mut self.destination, event.fact("exten"));
+        fill(&mut self.context, event.fact("ctx"));
+        if self.source_channel.get_or_insert_with(|| event.uid.clone()) == &event.uid {
+            fill(&mut self.source.number, event.fact("num").filter(|n| *n != "unknown"));
+            fill(&mut self.source.name, event.fact("name"));
+        }
+        self.direction = self.direction.or_else(|| match event.fact("dir")? {
+            "in" => Some(Direction::Inbound),
+            "out" => Some(Direction::Outbound),
+            "int" => Some(Direction::Internal),
+            _ => None,
+        });
+    }
+}
+
+/// `PJSIP/101-0000002a` to `101`: the technology in front and the serial behind it fall away.
+fn endpoint(channel: &str) -> Option<&str> {
+    let name = channel.split_once('/').map_or(channel, |(_, name)| name);
+    let name = name.rsplit_once('-').map_or(name, |(name, _)| name);
+    (!name.is_empty()).then_some(name)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'+')
+}
+
+/// Filled in once, never replaced.
+fn fill(field: &mut Option<String>, value: Option<&str>) {
+    if field.is_none() {
+        *field = value.map(ToOwned::to_owned);
+    }
 }

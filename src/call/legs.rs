@@ -1,9 +1,14 @@
-//! The part that one channel has in a call.
+//! Who was rung, who talked with whom, and for how long.
+//!
+//! A conversation lasts from the answer of a called leg to the first thing that parts the two: one of them ends,
+//! or one of them is transferred and enters the dialplan again. So the parts of a transferred call never overlap,
+//! and no one is counted as talking while the phone of the target rings.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Party;
+use super::fold::{Part, Parts};
 
 /// One channel's part in a call: who called, who was rung, who talked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +26,6 @@ pub struct Leg {
     pub group: Option<String>,
     /// The uniqueid of the channel that had this one called.
     pub caller: Option<String>,
-    /// The context that it entered the dialplan in; calling legs alone.
-    pub context: Option<String>,
     /// `CHANNEL(accountcode)`.
     pub accountcode: Option<String>,
     /// When the channel appeared: for a called leg, when it was about to be dialled.
@@ -73,4 +76,147 @@ pub enum Outcome {
     Unreachable,
     /// A calling channel that ended before anybody answered.
     Unanswered,
+}
+
+/// Two people talking, without interruption.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// Who called, or was transferred.
+    pub caller: Party,
+    /// Who picked up.
+    pub called: Party,
+    /// The uniqueid of the caller's leg.
+    pub caller_leg: String,
+    /// The uniqueid of the called leg.
+    pub called_leg: String,
+    /// The number that led to it: after a transfer, the number it was transferred to.
+    pub dialled: Option<String>,
+    /// The context in which that number was dialled.
+    pub context: Option<String>,
+    /// When that number was dialled.
+    pub dialled_at: Timestamp,
+    /// When the called leg was picked up.
+    pub answered_at: Timestamp,
+    /// When the two were parted; `None` while they talk.
+    pub ended_at: Option<Timestamp>,
+    /// Its length in milliseconds, 0 while it goes on.
+    pub talk_ms: i64,
+}
+
+/// The conversations of a call, in order of their answers.
+pub(super) fn conversations(parts: &Parts) -> Vec<Conversation> {
+    let mut all: Vec<Conversation> = people(parts)
+        .filter(|part| part.role == Some(Role::Called))
+        .filter_map(|called| conversation(parts, called, called.answered?))
+        .collect();
+    all.sort_by_key(|c| c.answered_at);
+    all
+}
+
+fn conversation(parts: &Parts, called: &Part, answered_at: Timestamp) -> Option<Conversation> {
+    let caller = caller_of(parts, called)?;
+    let parted = |part: &Part| {
+        let moved = part.entries.iter().filter(|e| e.transferred && e.at > answered_at).map(|e| e.at);
+        moved.chain(part.ended.map(|at| at.max(answered_at))).min()
+    };
+    let ended_at = [parted(caller), parted(called)].into_iter().flatten().min();
+    let entry = caller.entries.iter().rfind(|e| e.at <= called.started).or(caller.entries.first());
+    Some(Conversation {
+        caller: caller.party.clone(),
+        called: called.party.clone(),
+        caller_leg: caller.uniqueid.clone(),
+        called_leg: called.uniqueid.clone(),
+        dialled: entry.and_then(|e| e.exten.clone()),
+        context: entry.and_then(|e| e.context.clone()),
+        dialled_at: entry.map_or(called.started, |e| e.at),
+        answered_at,
+        ended_at,
+        talk_ms: ended_at.map_or(0, |end| millis(answered_at, end)),
+    })
+}
+
+/// The channel that had this one called: the one it names, where that is a person's, else the call's first.
+fn caller_of<'a>(parts: &'a Parts, called: &Part) -> Option<&'a Part> {
+    let named = called.caller.as_deref().and_then(|uid| parts.by_uniqueid(uid));
+    named.filter(|p| !p.is_plumbing()).or_else(|| parts.first()).filter(|p| p.uniqueid != called.uniqueid)
+}
+
+/// Each channel that a person sat at, in order of appearance.
+pub(super) fn legs(parts: &Parts, conversations: &[Conversation]) -> Vec<Leg> {
+    people(parts).map(|part| leg(parts, part, conversations)).collect()
+}
+
+fn leg(parts: &Parts, part: &Part, conversations: &[Conversation]) -> Leg {
+    let role = part.role.unwrap_or(Role::Called);
+    let took_part = |c: &&Conversation| c.caller_leg == part.uniqueid || c.called_leg == part.uniqueid;
+    let until = part.answered.or(part.ended);
+    Leg {
+        uniqueid: part.uniqueid.clone(),
+        channel: part.channel.clone(),
+        party: part.party.clone(),
+        role,
+        group: part.group.clone(),
+        caller: part.caller.clone(),
+        accountcode: part.accountcode.clone(),
+        started_at: part.started,
+        answered_at: part.answered,
+        ended_at: part.ended,
+        outcome: match role {
+            Role::Called => called_outcome(parts, part),
+            Role::Caller => caller_outcome(part, conversations.iter().any(|c| took_part(&c))),
+        },
+        cause: part.farewell.cause,
+        ring_ms: until.filter(|_| role == Role::Called).map(|end| millis(part.started, end)),
+        talk_ms: conversations.iter().filter(took_part).map(|c| c.talk_ms).sum(),
+    }
+}
+
+fn caller_outcome(part: &Part, talked: bool) -> Outcome {
+    match (talked, part.ended) {
+        (true, _) => Outcome::Answered,
+        (false, None) => Outcome::Open,
+        (false, Some(_)) => Outcome::Unanswered,
+    }
+}
+
+/// What the Q.850 cause does not say follows from what the others of the same call did.
+fn called_outcome(parts: &Parts, part: &Part) -> Outcome {
+    if part.answered.is_some() {
+        return Outcome::Answered;
+    }
+    let Some(ended) = part.ended else { return Outcome::Open };
+    match part.farewell.cause {
+        Some(17) => return Outcome::Busy,
+        Some(21) => return Outcome::Rejected,
+        Some(26) => return Outcome::Elsewhere,
+        Some(18 | 19) => return Outcome::NoAnswer,
+        Some(1..=15 | 20 | 22..=25 | 27..=30 | 32..=111) => return Outcome::Unreachable,
+        _ => {}
+    }
+    // Dial hangs up the losers one after another before the winner is told: both rang at one time.
+    let won = |p: &Part| {
+        p.caller == part.caller && p.answered.is_some_and(|at| p.started <= ended && at >= part.started)
+    };
+    if people(parts).any(won) {
+        Outcome::Elsewhere
+    } else if caller_of(parts, part).is_some_and(gave_up) {
+        Outcome::Cancelled
+    } else {
+        Outcome::NoAnswer
+    }
+}
+
+/// Whether a calling channel was hung up by the person at it while it waited.
+pub(super) fn gave_up(caller: &Part) -> bool {
+    let said = &caller.farewell;
+    said.dialstatus.as_deref() == Some("CANCEL") || said.source.as_deref() == Some(&caller.channel)
+}
+
+fn people(parts: &Parts) -> impl Iterator<Item = &Part> {
+    parts.list.iter().filter(|p| !p.is_plumbing())
+}
+
+/// Whole milliseconds from one time to another, never below 0.
+pub(super) fn millis(from: Timestamp, to: Timestamp) -> i64 {
+    ((to.as_microsecond() - from.as_microsecond()) / 1000).max(0)
 }

@@ -15,12 +15,16 @@ pub mod ending;
 mod fold;
 pub mod identity;
 mod legs;
+mod order;
+mod outcome;
 pub mod story;
+#[cfg(test)]
+mod tests;
 
 pub use ending::{Rules, Standing, Verdict};
 pub use fold::{Folded, fold};
 pub use identity::CallId;
-pub use legs::{Leg, Outcome, Role};
+pub use legs::{Conversation, Leg, Outcome, Role};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,6 +56,8 @@ pub struct Call {
     pub source: Party,
     /// The number that was dialled first.
     pub destination: Option<String>,
+    /// The context in which it was dialled.
+    pub context: Option<String>,
     /// When the first channel started.
     pub started_at: Timestamp,
     /// When somebody first picked up.
@@ -78,6 +84,8 @@ pub struct Call {
     pub transfers: Vec<Transfer>,
     /// Texts from the dialplan, in order of time.
     pub remarks: Vec<Remark>,
+    /// Who talked with whom, in order of time.
+    pub conversations: Vec<Conversation>,
     /// Each channel that a person sat at, in order of appearance.
     pub legs: Vec<Leg>,
 }

@@ -2,12 +2,25 @@
 //!
 //! `asset/default.toml` is the documentation of every key and the default at once: it is read first, then the
 //! administrator's file, then `CALLJOURNAL_SECTION__KEY` of the environment. Knows nothing of what the keys do.
+//!
+//! - this file: the keys as types
+//! - [`load`](mod@load): the layers, and what is refused with which words
+//! - [`rules`]: what must hold beyond the types
+
+mod load;
+mod rules;
+
+pub use load::{Loaded, Refused, load};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
+
+/// Every key with its meaning and its default.
+pub const DEFAULTS: &str = include_str!("../asset/default.toml");
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +43,14 @@ pub struct Config {
     /// Where notices go.
     #[serde(default)]
     pub notify: Vec<Endpoint>,
+}
+
+impl Default for Config {
+    /// What holds where nothing is set: `asset/default.toml`.
+    fn default() -> Config {
+        #[allow(clippy::expect_used)] // the text is part of the program, and a test reads it
+        toml::from_str(DEFAULTS).expect("default.toml holds every key")
+    }
 }
 
 /// `[agi]`
@@ -95,6 +116,17 @@ pub struct Call {
     pub locale: String,
     /// Time zone in which people read times: `system` or an IANA name.
     pub timezone: String,
+}
+
+impl Call {
+    /// The time zone that `timezone` names; `None` where there is no such zone.
+    #[must_use]
+    pub fn zone(&self) -> Option<TimeZone> {
+        match self.timezone.as_str() {
+            "system" => Some(TimeZone::system()),
+            name => TimeZone::get(name).ok(),
+        }
+    }
 }
 
 /// `[log]`

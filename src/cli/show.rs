@@ -1,0 +1,241 @@
+//! `calljournal show`: one call, as its story, its legs and, where asked for, its events.
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use super::calls;
+use super::paper::{Ink, Paper, duration};
+use crate::call::story::{self, Line};
+use crate::call::{Call, Leg, Outcome, Party, Role, Side};
+use crate::store::Store;
+use crate::store::query::{StoredCall, StoredEvent};
+
+/// As much of an id as says when the call was; less is taken for something else.
+const SHORTEST: usize = 6;
+
+/// How a call is to be shown.
+pub struct Page<'a> {
+    /// What it is written on.
+    pub paper: Paper,
+    /// The language of the story.
+    pub locale: &'a str,
+    /// Whether to show each event.
+    pub events: bool,
+    /// Whether to write JSON.
+    pub json: bool,
+}
+
+/// The call that `name` leads to: its id or the beginning of it, a name that others know it by, or `last`.
+pub async fn show(store: &Store, name: &str, page: &Page<'_>) -> anyhow::Result<String> {
+    let found = find(store, name).await?;
+    let events = if page.events { Some(store.events(&found.call.id.to_string()).await?) } else { None };
+    if page.json {
+        return Ok(serde_json::to_string_pretty(&document(&found, events.as_deref(), page.locale))?);
+    }
+    Ok(written(&found, events.as_deref(), page.locale, &page.paper))
+}
+
+async fn find(store: &Store, name: &str) -> anyhow::Result<StoredCall> {
+    if name == "last" {
+        let last = store.calls(1).await?.pop().context("there is no call yet")?;
+        return whole(store, &last.id.to_string()).await;
+    }
+    if let Some(found) = store.call(name).await? {
+        return Ok(found);
+    }
+    let short = name.len() >= SHORTEST && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let ids = if short { store.ids_from(&name.to_ascii_lowercase(), 2).await? } else { Vec::new() };
+    match ids.as_slice() {
+        [id] => whole(store, id).await,
+        [] => bail!(
+            "no call is known as {name:?}: not by id, linkedid, uniqueid or call key; `calljournal calls` lists them"
+        ),
+        _ => bail!("more than one id begins with {name}; write more of it"),
+    }
+}
+
+async fn whole(store: &Store, id: &str) -> anyhow::Result<StoredCall> {
+    store.call(id).await?.with_context(|| format!("call {id} is gone"))
+}
+
+/// For programs.
+fn document(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str) -> serde_json::Value {
+    let mut document = json!({
+        "call": found.call,
+        "story": story::tell(&found.call, locale),
+        "cdr": found.cdr,
+    });
+    if let Some(events) = events {
+        let noted = |stored: &StoredEvent| json!({ "event": stored.event, "note": stored.note });
+        document["events"] = events.iter().map(noted).collect();
+    }
+    document
+}
+
+/// For people, on one page.
+fn written(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str, paper: &Paper) -> String {
+    let call = &found.call;
+    let mut parts = vec![head(call, paper), told(&story::tell(call, locale), paper), legs(&call.legs, paper)];
+    parts.extend(found.set_aside.as_ref().map(|reason| {
+        paper.ink(Ink::Red, &format!("Its latest events are not part of this, since they could not be settled: {reason}"))
+    }));
+    parts.extend(events.map(|events| journal(events, paper)));
+    parts.retain(|part| !part.is_empty());
+    parts.join("\n\n")
+}
+
+/// Who called whom, and what came of it.
+fn head(call: &Call, paper: &Paper) -> String {
+    let to = call.destination.as_deref().unwrap_or("unknown");
+    let title = format!("{} → {to}", party(&call.source));
+    let mut facts = vec![call.direction.as_str().to_owned(), paper.date(call.started_at)];
+    facts.extend(call.trunk.as_ref().map(|trunk| format!("on {trunk}")));
+    facts.extend(call.org.as_ref().map(|org| format!("for {org}")));
+
+    let mut outcome = vec![calls::result(call, paper)];
+    outcome.extend(call.answered_by.as_ref().map(|by| format!("answered by {}", party(by))));
+    outcome.extend(call.wait_ms.map(|ms| format!("waited {}", duration(ms))));
+    if call.talk_ms > 0 {
+        outcome.push(format!("talked {}", duration(call.talk_ms)));
+    }
+    outcome.extend(call.hung_up_by.map(|side| format!("ended by the {}", side_word(side))));
+    if !call.end_time_known {
+        outcome.push("when it ended is not known".to_owned());
+    }
+    let mut names = vec![format!("id {}", call.id), format!("linkedid {}", call.linkedid)];
+    names.push(format!("pbx {}", call.pbx));
+    names.extend(call.key.as_ref().map(|key| format!("key {key}")));
+    format!(
+        "{}\n{}\n{}\n{}",
+        paper.ink(Ink::Bold, &title),
+        facts.join(" · "),
+        outcome.join(" · "),
+        paper.ink(Ink::Dim, &names.join(" · "))
+    )
+}
+
+fn told(lines: &[Line], paper: &Paper) -> String {
+    let line = |line: &Line| format!("  {}  {}", paper.ink(Ink::Dim, &paper.time(line.at)), line.text);
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn legs(legs: &[Leg], paper: &Paper) -> String {
+    if legs.is_empty() {
+        return String::new();
+    }
+    let rows = legs.iter().map(|leg| {
+        vec![
+            party(&leg.party),
+            match leg.role {
+                Role::Caller => "caller".to_owned(),
+                Role::Called => {
+                    leg.group.as_ref().map_or("called".into(), |group| format!("called, {group}"))
+                }
+            },
+            outcome(leg.outcome).to_owned(),
+            paper.time(leg.started_at),
+            leg.answered_at.map(|at| paper.time(at)).unwrap_or_default(),
+            leg.ended_at.map(|at| paper.time(at)).unwrap_or_default(),
+            leg.ring_ms.map(duration).unwrap_or_default(),
+            if leg.talk_ms > 0 { duration(leg.talk_ms) } else { String::new() },
+            leg.cause.map(|cause| cause.to_string()).unwrap_or_default(),
+            leg.channel.clone(),
+        ]
+    });
+    let heads =
+        ["Who", "Part", "Outcome", "Began", "Answered", "Ended", "Rang", "Talked", "Cause", "Channel"];
+    paper.table(&heads, rows)
+}
+
+/// Each event with what it did, so that noise is visible as noise.
+fn journal(events: &[StoredEvent], paper: &Paper) -> String {
+    let rows = events.iter().map(|StoredEvent { event, note, .. }| {
+        vec![
+            paper.exact(event.at),
+            event.kind.to_string(),
+            event.channel.clone(),
+            event.uid.clone(),
+            event.seq.map(|seq| seq.to_string()).unwrap_or_default(),
+            event.feed.to_string(),
+            note.clone().unwrap_or_else(|| "not settled yet".to_owned()),
+        ]
+    });
+    paper.table(&["Time", "Event", "Channel", "Uniqueid", "Seq", "Feed", "What it did"], rows)
+}
+
+/// Number and name, as far as they are known.
+fn party(party: &Party) -> String {
+    match (&party.number, &party.name) {
+        (Some(number), Some(name)) if name != number => format!("{number} {name}"),
+        (Some(one), _) | (None, Some(one)) => one.clone(),
+        (None, None) => "unknown".to_owned(),
+    }
+}
+
+fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Caller => "caller",
+        Side::Called => "called side",
+        Side::Pbx => "pbx",
+    }
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Open => "open",
+        Outcome::Answered => "answered",
+        Outcome::NoAnswer => "no answer",
+        Outcome::Elsewhere => "answered elsewhere",
+        Outcome::Busy => "busy",
+        Outcome::Rejected => "rejected",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Unreachable => "unreachable",
+        Outcome::Unanswered => "nobody answered",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn found() -> StoredCall {
+        let call = sample::transferred();
+        StoredCall { call, cdr: Vec::new(), told: true, corrections: 0, set_aside: None }
+    }
+
+    #[test]
+    fn a_page_begins_with_who_called_whom_and_what_came_of_it() {
+        let page = written(&found(), None, "en", &Paper::plain());
+        let head: Vec<&str> = page.lines().take(3).collect();
+        assert_eq!(
+            head,
+            [
+                "+79190000000 Ivan → 73512020318",
+                "inbound · 2026-11-23 02:18:43 · on 73512020318",
+                "ANSWERED, transferred · answered by 102 · waited 6 s · talked 2 min 31 s · ended by the caller",
+            ]
+        );
+        assert!(page.contains("called, sales"), "{page}");
+    }
+
+    #[test]
+    fn an_event_is_shown_with_what_it_did() {
+        let stored = |note: Option<&str>| StoredEvent {
+            id: 1,
+            event: sample::event(),
+            note: note.map(str::to_owned),
+        };
+        let events = [stored(Some("leg 102 answered; call talking")), stored(None)];
+        let page = written(&found(), Some(&events), "en", &Paper::plain());
+        assert!(page.contains("leg 102 answered; call talking"), "{page}");
+        assert!(page.contains("not settled yet"), "{page}");
+    }
+
+    #[test]
+    fn events_are_in_the_document_only_where_they_are_asked_for() {
+        let document = document(&found(), None, "en");
+        assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["call", "cdr", "story"]);
+    }
+}

@@ -1,0 +1,150 @@
+//! What a configuration must hold beyond its types, each with a sentence that says what to change.
+
+use std::collections::BTreeSet;
+
+use super::Loaded;
+
+/// The notices that this version sends.
+const NOTICES: [&str; 2] = ["call.ended", "call.corrected"];
+
+/// Adds a complaint for each thing that cannot work.
+pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
+    let config = &loaded.config;
+    let mut refuse = |key: &str, why: String| complaints.push(format!("{}: {why}", loaded.place(key)));
+
+    let agi = &config.agi;
+    if agi.allow.is_empty() {
+        refuse("agi.allow", "nobody may connect; name the networks of your Asterisks".to_owned());
+    }
+    if agi.secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
+        refuse("agi.secret", "is empty; leave it out where none is wanted".to_owned());
+    }
+    if agi.max_connections == 0 {
+        refuse("agi.max_connections", "must be at least 1".to_owned());
+    }
+    if agi.ack_timeout_ms == 0 || agi.ack_timeout_ms >= agi.session_timeout_ms {
+        refuse("agi.ack_timeout_ms", "must be at least 1 and below agi.session_timeout_ms".to_owned());
+    }
+    if agi.prelude_timeout_ms == 0 || agi.prelude_timeout_ms > agi.session_timeout_ms {
+        refuse(
+            "agi.prelude_timeout_ms",
+            "must be at least 1 and not above agi.session_timeout_ms".to_owned(),
+        );
+    }
+    if agi.listen == config.http.listen && agi.listen.port() != 0 {
+        refuse("http.listen", format!("{} is agi.listen already; take another port", agi.listen));
+    }
+    let (scheme, path) = config.store.url.split_once("://").unwrap_or(("sqlite", &config.store.url));
+    if scheme != "sqlite" || path.is_empty() {
+        refuse(
+            "store.url",
+            "must be sqlite:// and the path of a file, as in sqlite://calljournal.db".to_owned(),
+        );
+    }
+    if config.spool.poll_ms == 0 || config.spool.poll_ms >= config.call.grace_ms {
+        let grace = config.call.grace_ms;
+        refuse(
+            "spool.poll_ms",
+            format!(
+                "must be at least 1 and below call.grace_ms ({grace}), or a call ends before its spool is read"
+            ),
+        );
+    }
+    if config.call.lost_after_s == 0 {
+        refuse("call.lost_after_s", "must be at least 1; 14400 is four hours".to_owned());
+    }
+    if config.call.zone().is_none() {
+        let zone = &config.call.timezone;
+        refuse(
+            "call.timezone",
+            format!("no such time zone: {zone}; write \"system\" or a name such as \"Europe/Berlin\""),
+        );
+    }
+    if config.pbx.default.is_empty() || config.pbx.peers.values().any(String::is_empty) {
+        refuse("pbx.default", "and the names under pbx.peers may not be empty".to_owned());
+    }
+    check_endpoints(loaded, complaints);
+}
+
+fn check_endpoints(loaded: &Loaded, complaints: &mut Vec<String>) {
+    let mut names = BTreeSet::new();
+    for endpoint in &loaded.config.notify {
+        let name = &endpoint.name;
+        let mut refuse = |why: String| complaints.push(format!("[[notify]] {name:?}: {why}"));
+        if name.is_empty() {
+            refuse("name must not be empty".to_owned());
+        }
+        if !names.insert(name) {
+            refuse(
+                "there are two of this name; deliveries are kept by name, so give each its own".to_owned(),
+            );
+        }
+        let host = ["http://", "https://"].iter().find_map(|scheme| endpoint.url.strip_prefix(scheme));
+        if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+            refuse("url must be http:// or https:// and a host".to_owned());
+        }
+        if endpoint.timeout_ms == 0 {
+            refuse("timeout_ms must be at least 1".to_owned());
+        }
+        for notice in &endpoint.notices {
+            if !NOTICES.contains(&notice.as_str()) {
+                refuse(format!("no such notice: {notice}; there are {}", NOTICES.join(" and ")));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(change: impl FnOnce(&mut super::super::Config)) -> String {
+        let mut loaded = Loaded::default();
+        change(&mut loaded.config);
+        let mut complaints = Vec::new();
+        check(&loaded, &mut complaints);
+        complaints.join("\n")
+    }
+
+    fn endpoint(name: &str, url: &str, notice: &str) -> super::super::Endpoint {
+        let (name, url, notices) = (name.to_owned(), url.to_owned(), vec![notice.to_owned()]);
+        super::super::Endpoint { name, url, notices, timeout_ms: 1 }
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        assert_eq!(complaints(|_| {}), "");
+    }
+
+    #[test]
+    fn the_spool_is_read_within_the_grace() {
+        let said = complaints(|c| c.spool.poll_ms = 1500);
+        assert!(said.starts_with("spool.poll_ms (the default): must be"), "{said}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_said() {
+        assert!(complaints(|c| c.agi.allow.clear()).contains("agi.allow"));
+        assert!(complaints(|c| c.agi.ack_timeout_ms = 9000).contains("agi.ack_timeout_ms"));
+        assert!(complaints(|c| c.http.listen = c.agi.listen).contains("http.listen"));
+        assert!(complaints(|c| c.store.url = "postgres://x".into()).contains("store.url"));
+        assert!(complaints(|c| c.store.url = "sqlite://".into()).contains("store.url"));
+        assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
+    }
+
+    #[test]
+    fn receivers_have_their_own_names_real_addresses_and_known_notices() {
+        let good = endpoint("crm", "https://crm.example.com/x", "call.ended");
+        assert_eq!(complaints(|c| c.notify = vec![good.clone()]), "");
+        assert!(complaints(|c| c.notify = vec![good.clone(), good.clone()]).contains("two of this name"));
+        for url in ["ftp://x/", "http://", "https:///x", "crm"] {
+            assert!(
+                complaints(|c| c.notify = vec![endpoint("a", url, "call.ended")]).contains("url"),
+                "{url}"
+            );
+        }
+        assert!(
+            complaints(|c| c.notify = vec![endpoint("a", "http://a/", "call.over")]).contains("call.over")
+        );
+    }
+}

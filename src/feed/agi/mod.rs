@@ -1,0 +1,362 @@
+//! The FastAGI listener: sockets, deadlines and limits around the pure [`session`].
+//!
+//! A phone call stands still while it waits here, so nothing that one peer does or leaves undone may hold up
+//! another: each session is a task with deadlines counted from its connection, bounded in memory, and a panic
+//! in it ends it alone. What is not kept in time is answered `FAILURE`, and the dialplan writes it to its
+//! spool. Knows of the store only what [`Door`] says.
+
+mod complaints;
+pub mod session;
+pub mod wire;
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use self::complaints::Complaints;
+use self::session::{Action, Answer, Ending, Input, Outcome, Phase, Session};
+use self::wire::Command;
+use crate::clock::{Clock, Stopwatch};
+use crate::config;
+use crate::event::Event;
+use crate::intake::{Intake, Refused};
+
+const SESSIONS_TOTAL: &str = "calljournal_agi_sessions_total";
+const SESSIONS_OPEN: &str = "calljournal_agi_sessions";
+const ACK_SECONDS: &str = "calljournal_agi_ack_seconds";
+
+/// Connections that the kernel holds until they are accepted. A ring group of many phones comes in one burst.
+const BACKLOG: u32 = 1024;
+
+/// Bytes read at one time; a whole session of Asterisk is about 1,500.
+const PIECE: usize = 4096;
+
+/// Pause after accept has failed. File descriptors come back when sessions end, not by asking for them.
+const BACK_OFF: Duration = Duration::from_millis(75);
+
+/// How long the end of a session may take after its last word was said, and a reply after the server was stopped.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Most bytes that are thrown away after the last word was said.
+const MAX_UNREAD: usize = 256 * 1024;
+
+/// How long open sessions may take to end once the server stops.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+/// Where events are kept. There is one, [`Intake`]; tests have others that are slow or broken.
+pub trait Door: Clone + Send + Sync + 'static {
+    /// Makes the event durable, also where nobody waits for the answer any more. Never answers
+    /// [`Answer::Kept`] or [`Answer::Known`] before it is.
+    fn keep(&self, event: Event) -> impl Future<Output = Answer> + Send;
+
+    /// How long the oldest event that is not durable yet has waited; `None` where none waits.
+    fn oldest_wait(&self) -> Option<Duration>;
+}
+
+impl Door for Intake {
+    async fn keep(&self, event: Event) -> Answer {
+        match self.accept(vec![event]).await {
+            Ok(receipt) if receipt.fresh == 0 => Answer::Known,
+            Ok(_) => Answer::Kept,
+            Err(Refused::Busy) => Answer::Busy,
+            Err(refused @ (Refused::Stopping | Refused::Store(_))) => Answer::Refused(refused.to_string()),
+        }
+    }
+
+    fn oldest_wait(&self) -> Option<Duration> {
+        Intake::oldest_wait(self)
+    }
+}
+
+/// Listens on `addr`.
+///
+/// # Errors
+/// Where the address is taken, is not of this machine or is not permitted; the text says what to do.
+pub fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = || -> io::Result<TcpListener> {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // After a restart, what is left of old sessions must not keep the port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "another program listens there. Port 4573 is also FreePBX's (core-fastagi), wazo-agid's and \
+                 ivozprovider's; `ss -ltnp 'sport = :{}'` shows who it is. Set [agi] listen to another port, \
+                 and CALLJOURNAL_SERVER in the dialplan's [globals] to the same",
+                addr.port()
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                "this machine has no such address: set [agi] listen to one that `ip addr` shows".to_owned()
+            }
+            _ => "set [agi] listen to an address and port that may be used".to_owned(),
+        };
+        anyhow::Error::new(error).context(advice)
+    })
+    .with_context(|| format!("cannot listen for FastAGI on {addr}"))
+}
+
+/// Serves sessions until `stop`, then ends the open ones: what is on its way to the store is waited for and
+/// acknowledged, who was not read yet gets `FAILURE`. Returns within a few seconds of `stop`, never before.
+pub async fn run<D: Door>(
+    listener: TcpListener,
+    door: D,
+    agi: config::Agi,
+    pbx: config::Pbx,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    describe_counter!(SESSIONS_TOTAL, "FastAGI sessions by outcome");
+    describe_gauge!(SESSIONS_OPEN, "FastAGI sessions that are open");
+    describe_histogram!(ACK_SECONDS, metrics::Unit::Seconds, "From the connection to the ack sent");
+    let desk = Arc::new(Desk {
+        door,
+        agi,
+        pbx,
+        clock,
+        stop: stop.clone(),
+        up: Stopwatch::start(),
+        complaints: Mutex::default(),
+    });
+    let mut sessions = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        // A session that panicked has counted itself.
+        while sessions.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, peer)) => desk.admit(stream, peer.ip().to_canonical(), &mut sessions),
+            Err(error) => {
+                desk.complain(None, "accept", || {
+                    warn!(%error, "cannot accept FastAGI connections; trying again. Raise LimitNOFILE if it says too many open files");
+                });
+                tokio::select! { () = stop.cancelled() => break, () = sleep(BACK_OFF) => {} }
+            }
+        }
+    }
+    drop(listener);
+    let all_ended = async { while sessions.join_next().await.is_some() {} };
+    if timeout(STOP_WITHIN, all_ended).await.is_err() {
+        warn!("FastAGI sessions were still open {} s after the stop", STOP_WITHIN.as_secs());
+    }
+}
+
+/// What all sessions share.
+struct Desk<D> {
+    door: D,
+    agi: config::Agi,
+    pbx: config::Pbx,
+    clock: Clock,
+    stop: CancellationToken,
+    up: Stopwatch,
+    complaints: Mutex<Complaints>,
+}
+
+/// The call and channel that a session speaks of, once that is known.
+#[derive(Default)]
+struct Subject {
+    call: String,
+    channel: String,
+}
+
+impl<D: Door> Desk<D> {
+    /// Lets a peer in, or turns it away at once.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, sessions: &mut JoinSet<()>) {
+        if !self.agi.allow.iter().any(|network| network.contains(&peer)) {
+            return self.turn_away(peer, Outcome::RefusedNetwork, "the address is not in [agi] allow");
+        }
+        if sessions.len() >= self.agi.max_connections {
+            // Not through tokio: a socket this young counts as not writable there.
+            if let Ok(mut stream) = stream.into_std() {
+                let _ = stream.write(Command::failure().as_bytes());
+            }
+            return self.turn_away(peer, Outcome::OverLimit, "[agi] max_connections sessions are open");
+        }
+        let open = Open { desk: Arc::clone(self), peer, outcome: None };
+        gauge!(SESSIONS_OPEN).increment(1);
+        sessions.spawn(open.serve(stream, Stopwatch::start()));
+    }
+
+    fn turn_away(&self, peer: IpAddr, outcome: Outcome, why: &'static str) {
+        counter!(SESSIONS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+        self.report(peer, &Ending { outcome, why: why.into() }, &Subject::default());
+    }
+
+    /// From the prelude to the ending, which the peer has not been told yet.
+    async fn converse(
+        &self,
+        stream: &mut TcpStream,
+        peer: IpAddr,
+        opened: Stopwatch,
+        subject: &mut Subject,
+    ) -> Ending {
+        let pbx = self.pbx.peers.get(&peer).unwrap_or(&self.pbx.default);
+        let mut session = Session::new(pbx, self.agi.secret.as_ref());
+        let mut buffer = [0; PIECE];
+        let mut action = Action::Wait;
+        loop {
+            let left = self.allowed(session.phase()).saturating_sub(opened.elapsed());
+            let input = match action {
+                Action::Wait => self.hear(stream, &mut buffer, session.phase(), left).await,
+                Action::Store(event) => {
+                    *subject = Subject { call: event.linkedid.clone(), channel: event.channel.clone() };
+                    self.store(*event, left).await
+                }
+                Action::Send(command) => match timeout(left, stream.write_all(command.as_bytes())).await {
+                    Ok(Ok(())) => {
+                        histogram!(ACK_SECONDS).record(opened.elapsed());
+                        self.hear(stream, &mut buffer, session.phase(), left).await
+                    }
+                    // The event is kept, but nobody was told.
+                    Ok(Err(_)) | Err(_) => {
+                        return Ending { outcome: Outcome::ClosedEarly, why: "".into() };
+                    }
+                },
+                Action::Close(ending) => return ending,
+            };
+            action = session.step(input, self.clock.now());
+        }
+    }
+
+    /// Time allowed from the connection to the end of a phase.
+    fn allowed(&self, phase: Phase) -> Duration {
+        Duration::from_millis(match phase {
+            Phase::Prelude => self.agi.prelude_timeout_ms,
+            Phase::Store => self.agi.ack_timeout_ms,
+            Phase::Reply => self.agi.session_timeout_ms,
+        })
+    }
+
+    async fn hear<'b>(
+        &self,
+        stream: &mut TcpStream,
+        buffer: &'b mut [u8],
+        phase: Phase,
+        left: Duration,
+    ) -> Input<'b> {
+        let stopping = async {
+            self.stop.cancelled().await;
+            if phase == Phase::Reply {
+                sleep(LINGER).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            read = timeout(left, stream.read(buffer)) => match read {
+                Ok(Ok(0) | Err(_)) => Input::Eof,
+                Ok(Ok(n)) => Input::Bytes(&buffer[..n]),
+                Err(_) => Input::Deadline,
+            },
+            () = stopping => Input::Stopping,
+        }
+    }
+
+    async fn store(&self, event: Event, left: Duration) -> Input<'static> {
+        let budget = self.allowed(Phase::Store);
+        if self.door.oldest_wait().is_some_and(|wait| wait > budget) {
+            return Input::Stored(Answer::Busy);
+        }
+        // Who gives up waiting has no ack, but the event is kept all the same and counts once, whether it comes
+        // again by the spool or not.
+        match timeout(left, self.door.keep(event)).await {
+            Ok(answer) => Input::Stored(answer),
+            Err(_) => Input::Deadline,
+        }
+    }
+
+    /// One line about how a session ended: in the debug log where all is well, rate-limited where it is not.
+    fn report(&self, peer: IpAddr, ending: &Ending, subject: &Subject) {
+        let (outcome, why) = (ending.outcome.as_str(), ending.why.as_ref());
+        let Subject { call, channel } = subject;
+        if why.is_empty() {
+            debug!(%peer, outcome, call, channel, "FastAGI session");
+        } else if call.is_empty() {
+            self.complain(Some(peer), outcome, || warn!(%peer, outcome, "FastAGI session refused: {why}"));
+        } else {
+            self.complain(Some(peer), outcome, || {
+                warn!(%peer, outcome, call, channel, "FastAGI session: {why}");
+            });
+        }
+    }
+
+    fn complain(&self, peer: Option<IpAddr>, reason: &'static str, line: impl FnOnce()) {
+        let said = self.complaints.lock().unwrap_or_else(PoisonError::into_inner).say(
+            peer,
+            reason,
+            self.up.elapsed(),
+        );
+        if let Some(held_back) = said {
+            line();
+            if held_back > 0 {
+                warn!(reason, held_back, "and as many more like it were not logged");
+            }
+        }
+    }
+}
+
+/// An open session; counts itself when it ends, however that comes about.
+struct Open<D: Door> {
+    desk: Arc<Desk<D>>,
+    peer: IpAddr,
+    outcome: Option<Outcome>,
+}
+
+impl<D: Door> Open<D> {
+    async fn serve(mut self, mut stream: TcpStream, opened: Stopwatch) {
+        // One small command goes out: it must not wait for company.
+        let _ = stream.set_nodelay(true);
+        let mut subject = Subject::default();
+        let ending = self.desk.converse(&mut stream, self.peer, opened, &mut subject).await;
+        self.outcome = Some(ending.outcome);
+        self.desk.report(self.peer, &ending, &subject);
+        // However it goes, all is said: the peer closes too, or the time is over.
+        let _ = timeout(LINGER, part(&mut stream, ending.outcome)).await;
+    }
+}
+
+/// Says the last word and closes so that the peer can hear it: a socket that is closed with unread data makes
+/// the kernel reset the connection, and a reset may destroy what is still on its way.
+async fn part(stream: &mut TcpStream, outcome: Outcome) -> io::Result<()> {
+    if outcome.calls_for_failure() {
+        stream.write_all(Command::failure().as_bytes()).await?;
+    }
+    stream.shutdown().await?;
+    let mut rest = [0; PIECE];
+    let mut thrown_away = 0;
+    while outcome.calls_for_failure() && thrown_away < MAX_UNREAD {
+        match stream.read(&mut rest).await? {
+            0 => break,
+            n => thrown_away += n,
+        }
+    }
+    Ok(())
+}
+
+impl<D: Door> Drop for Open<D> {
+    fn drop(&mut self) {
+        let unfinished = || if std::thread::panicking() { Outcome::Panic } else { Outcome::FailureStopping };
+        let outcome = self.outcome.unwrap_or_else(unfinished);
+        if outcome == Outcome::Panic {
+            let why = "the session's own code failed: please report it".into();
+            self.desk.report(self.peer, &Ending { outcome, why }, &Subject::default());
+        }
+        gauge!(SESSIONS_OPEN).decrement(1);
+        counter!(SESSIONS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+    }
+}

@@ -1,0 +1,291 @@
+//! Appending to the log, many waiting events to one durable transaction.
+//!
+//! Batches make themselves: while one commits, the next ones gather. There is no timer. A batch that fails is
+//! tried again request by request and event by event, so that one poisonous event costs only its own answer.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::Inner;
+use crate::clock::Stopwatch;
+use crate::event::Event;
+use crate::store::ledger::SpoolMark;
+use crate::store::{Db, Lane, Store, StoreError, Writer, ledger};
+
+/// Events in one transaction; more brought nothing where it was measured.
+const BATCH: usize = 512;
+
+/// Events that may wait. At the slowest disk in the field that is still answered within seconds.
+const MOST_WAITING: usize = 16_384;
+
+/// Bytes that may wait.
+const MOST_BYTES: usize = 64 << 20;
+
+/// What became of the events that were handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Appended now.
+    pub fresh: usize,
+    /// In the log already, told before by this or another feed.
+    pub duplicates: usize,
+}
+
+/// Why events were not appended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too much waits to be appended.
+    #[error("too many events wait to be written; the disk is too slow for so many calls, or hangs")]
+    Busy,
+    /// The process ends.
+    #[error("calljournal is stopping")]
+    Stopping,
+    /// The store could not write them.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// What waits to be appended.
+#[derive(Default)]
+pub(super) struct Waiting {
+    requests: VecDeque<Request>,
+    events: usize,
+    bytes: usize,
+    /// The oldest of the batch that is being written now.
+    writing: Option<Stopwatch>,
+    /// Whether the store has a job of ours that has not taken its batch yet.
+    scheduled: bool,
+    stopping: bool,
+}
+
+struct Request {
+    events: Vec<Event>,
+    mark: Option<SpoolMark>,
+    bytes: usize,
+    since: Stopwatch,
+    answer: oneshot::Sender<Result<Receipt, Refused>>,
+}
+
+/// What the store's thread needs of us.
+struct Drain {
+    waiting: Arc<Mutex<Waiting>>,
+    appended: Arc<Notify>,
+    store: Store,
+}
+
+pub(super) async fn accept(
+    inner: &Inner,
+    events: Vec<Event>,
+    mark: Option<SpoolMark>,
+) -> Result<Receipt, Refused> {
+    if events.is_empty() && mark.is_none() {
+        return Ok(Receipt::default());
+    }
+    let (answer, answered) = oneshot::channel();
+    let bytes = events.iter().map(weight).sum();
+    enqueue(inner, Request { events, mark, bytes, since: Stopwatch::start(), answer })?;
+    answered.await.unwrap_or_else(|_| Err(Refused::Store("the append was given up; see the log".to_owned())))
+}
+
+pub(super) fn oldest_wait(inner: &Inner) -> Option<Duration> {
+    let waiting = lock(&inner.waiting);
+    waiting.writing.or_else(|| waiting.requests.front().map(|r| r.since)).map(|since| since.elapsed())
+}
+
+/// Refuses what is new and waits until what was queued is answered.
+pub(super) async fn stop(inner: &Inner) {
+    lock(&inner.waiting).stopping = true;
+    loop {
+        let (done, wait) = oneshot::channel();
+        let posted = inner.store.post(Lane::Accept, move |_| {
+            let _ = done.send(());
+        });
+        // Batches go one by one through the same lane, so each round waits for one of them.
+        if posted.is_err() || wait.await.is_err() || lock(&inner.waiting).requests.is_empty() {
+            return;
+        }
+    }
+}
+
+fn enqueue(inner: &Inner, request: Request) -> Result<(), Refused> {
+    let mut waiting = lock(&inner.waiting);
+    if waiting.stopping {
+        return Err(Refused::Stopping);
+    }
+    // A request by itself is never too large: a feed bounds what it hands in.
+    let full =
+        waiting.events + request.events.len() > MOST_WAITING || waiting.bytes + request.bytes > MOST_BYTES;
+    if full && !waiting.requests.is_empty() {
+        return Err(Refused::Busy);
+    }
+    waiting.events += request.events.len();
+    waiting.bytes += request.bytes;
+    waiting.requests.push_back(request);
+    metrics::gauge!("calljournal_accept_queue").set(waiting.events as f64);
+    if !waiting.scheduled {
+        let drain = Drain {
+            waiting: inner.waiting.clone(),
+            appended: inner.appended.clone(),
+            store: inner.store.clone(),
+        };
+        schedule(&mut waiting, drain)?;
+    }
+    Ok(())
+}
+
+fn schedule(waiting: &mut Waiting, drain: Drain) -> Result<(), Refused> {
+    let store = drain.store.clone();
+    match store.post(Lane::Accept, move |writer| drain.run(writer)) {
+        Ok(()) => {
+            waiting.scheduled = true;
+            Ok(())
+        }
+        Err(e) => {
+            // Nobody else would come to answer them.
+            waiting.scheduled = false;
+            for request in waiting.take(usize::MAX) {
+                request.answer(Err(Refused::Store(e.to_string())));
+            }
+            Err(Refused::Stopping)
+        }
+    }
+}
+
+impl Waiting {
+    /// The oldest requests, up to `most` events but at least one request.
+    fn take(&mut self, most: usize) -> Vec<Request> {
+        let (mut taken, mut count) = (Vec::new(), 0);
+        while let Some(next) = self.requests.front() {
+            if !taken.is_empty() && count + next.events.len() > most {
+                break;
+            }
+            let Some(next) = self.requests.pop_front() else { break };
+            count += next.events.len();
+            self.events -= next.events.len();
+            self.bytes -= next.bytes;
+            taken.push(next);
+        }
+        taken
+    }
+}
+
+impl Request {
+    fn answer(self, receipt: Result<Receipt, Refused>) {
+        // Who stopped waiting has had no answer; the events count all the same.
+        let _ = self.answer.send(receipt);
+    }
+}
+
+impl Drain {
+    fn run(self, writer: &mut Writer) {
+        let batch = {
+            let mut waiting = lock(&self.waiting);
+            let batch = waiting.take(BATCH);
+            waiting.writing = batch.first().map(|r| r.since);
+            waiting.scheduled = false;
+            batch
+        };
+        // Whatever happens below, the next batch must find its way.
+        let _next = Next(&self);
+        let events: usize = batch.iter().map(|r| r.events.len()).sum();
+        metrics::histogram!("calljournal_accept_batch").record(events as f64);
+        match writer.tx("accept", |db| batch.iter().map(|r| append(db, r)).collect::<Result<Vec<_>, _>>()) {
+            Ok(receipts) => {
+                for (request, receipt) in batch.into_iter().zip(receipts) {
+                    count(&request, receipt);
+                    request.answer(Ok(receipt));
+                }
+            }
+            Err(e) if e.is_passing() => {
+                tracing::error!(error = %e, events, "events could not be written; their senders keep them");
+                for request in batch {
+                    request.answer(Err(Refused::Store(e.to_string())));
+                }
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, events, "a batch was refused; trying its events one by one");
+                for request in batch {
+                    one_by_one(writer, request);
+                }
+            }
+        }
+        self.appended.notify_one();
+    }
+}
+
+/// Schedules the job for what came meanwhile, also when this one panics.
+struct Next<'a>(&'a Drain);
+
+impl Drop for Next<'_> {
+    fn drop(&mut self) {
+        let Drain { waiting, appended, store } = self.0;
+        let mut open = lock(waiting);
+        open.writing = None;
+        metrics::gauge!("calljournal_accept_queue").set(open.events as f64);
+        if !open.requests.is_empty() && !open.scheduled {
+            let next = Drain { waiting: waiting.clone(), appended: appended.clone(), store: store.clone() };
+            let _ = schedule(&mut open, next);
+        }
+    }
+}
+
+fn append(db: &mut Db, request: &Request) -> Result<Receipt, StoreError> {
+    let mut receipt = Receipt::default();
+    for event in &request.events {
+        if ledger::append(db, event)? {
+            receipt.fresh += 1;
+        } else {
+            receipt.duplicates += 1;
+        }
+    }
+    if let Some(mark) = &request.mark {
+        ledger::mark(db, mark)?;
+    }
+    Ok(receipt)
+}
+
+/// A request is one promise: where one of its events is poisonous the others are kept, and its sender is told.
+fn one_by_one(writer: &mut Writer, request: Request) {
+    match writer.tx("accept one", |db| append(db, &request)) {
+        Ok(receipt) => {
+            count(&request, receipt);
+            request.answer(Ok(receipt));
+        }
+        Err(whole) => {
+            tracing::error!(error = %whole, token = %tokens(&request), "an event was refused by the store");
+            if request.events.len() > 1 {
+                for event in &request.events {
+                    if let Err(e) = writer.tx("accept one", |db| ledger::append(db, event)) {
+                        tracing::error!(error = %e, token = %event.token, "this one is the poisonous event");
+                    }
+                }
+            }
+            request.answer(Err(Refused::Store(whole.to_string())));
+        }
+    }
+}
+
+fn tokens(request: &Request) -> String {
+    let first = request.events.first().map_or("none", |e| e.token.as_str());
+    format!("{first} and {} more", request.events.len().saturating_sub(1))
+}
+
+fn count(request: &Request, receipt: Receipt) {
+    if let Some(first) = request.events.first() {
+        metrics::counter!("calljournal_events_accepted_total", "feed" => first.feed.as_str())
+            .increment(receipt.fresh as u64);
+    }
+    metrics::counter!("calljournal_events_duplicate_total").increment(receipt.duplicates as u64);
+}
+
+/// About what an event takes while it waits.
+fn weight(event: &Event) -> usize {
+    let facts = |f: &crate::event::Facts| f.iter().map(|(k, v)| k.len() + v.len() + 48).sum::<usize>();
+    512 + event.channel.len() + facts(&event.facts) + facts(&event.agi)
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,98 @@
+//! The task behind the door: settles what was appended, and looks again at calls that may be over by now.
+//!
+//! Deadlines are rows, so that a restart keeps them; this task only knows when the next one comes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::settle::{Round, Terms, round};
+use super::{Inner, Shared};
+use crate::store::{Lane, StoreError};
+
+/// Longest sleep before the clock is asked again: the machine's clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// How long the database is left alone after it failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Runs until the intake is stopped.
+pub(super) async fn drive(inner: Shared) {
+    let mut healthy = true;
+    while !inner.stopped.is_cancelled() {
+        match settle_some(&inner).await {
+            Ok(done) => {
+                healthy = true;
+                note(&inner, &done).await;
+                if !done.more {
+                    rest(&inner, done.next_due).await;
+                }
+            }
+            Err(StoreError::Stopped) => return,
+            Err(e) => {
+                if healthy {
+                    tracing::error!(error = %e, "settling fails; it is tried again every second, events are accepted all the while");
+                }
+                healthy = false;
+                tokio::select! {
+                    () = inner.stopped.cancelled() => return,
+                    () = tokio::time::sleep(AFTER_FAILURE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// One round in the store's thread. It runs to its end even where the intake stops meanwhile.
+async fn settle_some(inner: &Shared) -> Result<Round, StoreError> {
+    let (answer, answered) = oneshot::channel();
+    let job = inner.clone();
+    inner.store.post(Lane::Settle, move |writer| {
+        let terms = Terms {
+            rules: &job.rules,
+            subscriptions: &job.subscriptions,
+            now: job.clock.now(),
+            released: job.is_released(),
+        };
+        let _ = answer.send(round(writer, &terms));
+    })?;
+    let lost = || StoreError::Panicked { transaction: "settle", what: "see the log".to_owned() };
+    answered.await.unwrap_or_else(|_| Err(lost()))
+}
+
+/// Sleeps until there is something to do: an append, a deadline, the release of deadlines or the end.
+async fn rest(inner: &Inner, next_due: Option<Timestamp>) {
+    // Whoever rang since the round began has left a mark in `appended`: no wake-up is lost.
+    let rung = inner.appended.notified();
+    tokio::pin!(rung);
+    loop {
+        let until = match next_due.filter(|_| inner.is_released()) {
+            Some(due) => Duration::try_from(inner.clock.now().duration_until(due)).unwrap_or_default(),
+            None => LONGEST_SLEEP,
+        };
+        if until.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = &mut rung => return,
+            () = inner.stopped.cancelled() => return,
+            () = tokio::time::sleep(until.min(LONGEST_SLEEP)) => {}
+        }
+    }
+}
+
+/// Says how far settling is behind, and that there are notices to send.
+async fn note(inner: &Inner, done: &Round) {
+    tracing::debug!(events = done.settled, notices = done.notices.len(), "settled");
+    for kind in &done.notices {
+        metrics::counter!("calljournal_notices_created_total", "kind" => *kind).increment(1);
+    }
+    if !done.notices.is_empty() {
+        inner.told.notify_one();
+    }
+    let Ok(counts) = inner.store.counts().await else { return };
+    let age = counts.oldest_unsettled.map_or(0.0, |at| at.duration_until(inner.clock.now()).as_secs_f64());
+    metrics::gauge!("calljournal_events_unsettled").set(counts.unsettled as f64);
+    metrics::gauge!("calljournal_unsettled_age_seconds").set(age.max(0.0));
+}

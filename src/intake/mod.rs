@@ -1,0 +1,149 @@
+//! The one door for writing, in two steps.
+//!
+//! - [`accept`]: append the events of any feed to the log, durably; only then does the feed get its answer, and
+//!   that is all that a phone call waits for
+//! - `settle`: fold the calls that new events touch and write what follows from them, in one transaction
+//! - `deadlines`: look again at calls that may be over by now
+//!
+//! A crash between the two steps loses nothing: what is unsettled is settled after the next start.
+
+pub mod accept;
+mod deadlines;
+mod settle;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::Rules;
+use crate::clock::Clock;
+use crate::event::Event;
+pub use crate::store::ledger::SpoolMark;
+use crate::store::{Lane, Store, StoreError, ledger};
+pub use accept::{Receipt, Refused};
+
+/// Who wants to be told of what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// Kinds of notices, `call.ended`. Corrections and merges come with `call.ended`.
+    pub kinds: Vec<String>,
+}
+
+/// The door; clones share it.
+#[derive(Clone)]
+pub struct Intake {
+    inner: Shared,
+    /// The task that settles, until it is waited for.
+    driver: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+type Shared = Arc<Inner>;
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    rules: Rules,
+    subscriptions: Vec<Subscription>,
+    waiting: Arc<Mutex<accept::Waiting>>,
+    /// Rung when there may be something to settle.
+    appended: Arc<Notify>,
+    /// Rung when there are notices to send.
+    told: Arc<Notify>,
+    released: AtomicBool,
+    stopped: CancellationToken,
+}
+
+impl Inner {
+    fn is_released(&self) -> bool {
+        self.released.load(Ordering::SeqCst)
+    }
+}
+
+impl Intake {
+    /// Opens the door and begins to settle what the log still holds unsettled. Inside a tokio runtime only.
+    #[must_use]
+    pub fn start(store: Store, clock: Clock, rules: Rules, subscriptions: Vec<Subscription>) -> Intake {
+        let inner = Arc::new(Inner {
+            store,
+            clock,
+            rules,
+            subscriptions,
+            waiting: Arc::default(),
+            appended: Arc::default(),
+            told: Arc::default(),
+            released: AtomicBool::new(false),
+            stopped: CancellationToken::new(),
+        });
+        let driver = tokio::spawn(deadlines::drive(inner.clone()));
+        Intake { inner, driver: Arc::new(Mutex::new(Some(driver))) }
+    }
+
+    /// Appends `events`; answers when they are durable. They are appended even where the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`Refused`]: none of them is known to be in the log; to hand them in again does no harm.
+    pub async fn accept(&self, events: Vec<Event>) -> Result<Receipt, Refused> {
+        accept::accept(&self.inner, events, None).await
+    }
+
+    /// Appends `events` and, in the same transaction, remembers how far their spool file is taken in.
+    ///
+    /// # Errors
+    /// As [`Intake::accept`]; the mark then stays where it was.
+    pub async fn accept_marked(&self, events: Vec<Event>, mark: SpoolMark) -> Result<Receipt, Refused> {
+        accept::accept(&self.inner, events, Some(mark)).await
+    }
+
+    /// For how long the oldest waiting append waits; `None` where none does.
+    #[must_use]
+    pub fn oldest_wait(&self) -> Option<Duration> {
+        accept::oldest_wait(&self.inner)
+    }
+
+    /// How far the spool files are taken in.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn spool_marks(&self) -> Result<Vec<SpoolMark>, StoreError> {
+        self.inner.store.read("spool marks", ledger::marks).await
+    }
+
+    /// Forgets a spool file that is gone.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_mark(&self, mark: &SpoolMark) -> Result<(), StoreError> {
+        let (device, inode) = (mark.device, mark.inode);
+        let forget = move |db: &mut _| ledger::forget_mark(db, device, inode);
+        self.inner.store.write(Lane::Settle, "forget spool mark", forget).await
+    }
+
+    /// Lets deadlines fire. Called once, when the spool was looked through: what it holds may belong to calls
+    /// that look over.
+    pub fn release_deadlines(&self) {
+        self.inner.released.store(true, Ordering::SeqCst);
+        self.inner.appended.notify_one();
+    }
+
+    /// Rung when notices were created; one listener, that also looks by itself now and then.
+    #[must_use]
+    pub fn notices_created(&self) -> Arc<Notify> {
+        self.inner.told.clone()
+    }
+
+    /// Refuses what is new, answers what waits, and lets the settling that runs come to its end.
+    pub async fn stop(&self) {
+        accept::stop(&self.inner).await;
+        self.inner.stopped.cancel();
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(driver) = driver {
+            let _ = driver.await;
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Folding the calls that new events touch, and writing what follows in one transaction.
+//!
+//! A round takes some unsettled events and some calls whose deadline has come, finds out which calls they make
+//! up, and settles each of those once. A round is short, so that an accept that waits is not kept waiting. A
+//! call that cannot be settled is set aside with its reason and stops no other; its next event tries again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::Subscription;
+use crate::call::{Call, CallId, Folded, Rules, State, Verdict, fold, identity};
+use crate::event::Event;
+use crate::store::calls::{self, Record};
+use crate::store::ledger::{self, Entry};
+use crate::store::outbox::{self, Notice};
+use crate::store::{Db, StoreError, Writer};
+
+/// Unsettled events that one round takes.
+const EVENTS_A_ROUND: usize = 64;
+
+/// Calls whose deadline has come that one round takes.
+const DEADLINES_A_ROUND: usize = 16;
+
+/// A call with more events is no call: folding it again and again would hold up all others. What comes after is
+/// kept in the log and belongs to the call, but tells nothing more.
+const MOST_EVENTS_A_CALL: usize = 20_000;
+
+const ENDED: &str = "call.ended";
+const CORRECTED: &str = "call.corrected";
+const MERGED: &str = "call.merged";
+
+/// What a round is judged by.
+pub(super) struct Terms<'a> {
+    pub rules: &'a Rules,
+    pub subscriptions: &'a [Subscription],
+    pub now: Timestamp,
+    /// Whether calls may be told as over.
+    pub released: bool,
+}
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// Events that were settled.
+    pub settled: usize,
+    /// Whether another round has something to do at once.
+    pub more: bool,
+    /// When there will be something to do without a new event.
+    pub next_due: Option<Timestamp>,
+    /// Kinds of the notices that were created.
+    pub notices: Vec<&'static str>,
+}
+
+/// Events and calls that are one call.
+#[derive(Debug, Default)]
+struct Group {
+    pbx: String,
+    /// Ids under which parts of it are stored.
+    calls: BTreeSet<String>,
+    /// Its unsettled events.
+    fresh: Vec<(Entry, Event)>,
+}
+
+/// What a round has before it.
+struct Plan {
+    groups: Vec<Group>,
+    settled: usize,
+    more: bool,
+    /// Everything that reached us before is settled, or in this plan: a call is judged by this time and not by
+    /// the present, since what still waits may belong to it.
+    known_until: Timestamp,
+}
+
+/// Settles what one round can.
+///
+/// # Errors
+/// When the database refuses for a reason that will pass; the round is then to be tried again later.
+pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
+    let together = writer.tx("settle", |db| {
+        let plan = plan(db, terms)?;
+        let mut notices = Vec::new();
+        for group in &plan.groups {
+            notices.extend(settle(db, group, terms, plan.known_until)?);
+        }
+        report(db, &plan, notices)
+    });
+    match together {
+        Err(e) if !e.is_passing() => one_by_one(writer, terms),
+        done => done,
+    }
+}
+
+/// Each call in a transaction of its own, to find the one that cannot be settled.
+fn one_by_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
+    let plan = writer.tx("plan", |db| plan(db, terms))?;
+    let mut notices = Vec::new();
+    for group in &plan.groups {
+        match writer.tx("settle one", |db| settle(db, group, terms, plan.known_until)) {
+            Ok(told) => notices.extend(told),
+            Err(e) if e.is_passing() => return Err(e),
+            Err(e) => {
+                let call = writer.tx("set aside", |db| put_aside(db, group, &e, terms.now))?;
+                metrics::counter!("calljournal_calls_set_aside_total").increment(1);
+                tracing::error!(call, error = %e, "the call is set aside; its events are kept, and the next one tries again");
+            }
+        }
+    }
+    writer.tx("deadlines", |db| report(db, &plan, notices))
+}
+
+fn report(db: &mut Db, plan: &Plan, notices: Vec<&'static str>) -> Result<Round, StoreError> {
+    Ok(Round { settled: plan.settled, more: plan.more, next_due: calls::next_due(db)?, notices })
+}
+
+fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
+    let mut fresh = ledger::unsettled(db, EVENTS_A_ROUND + 1)?;
+    let next = if fresh.len() > EVENTS_A_ROUND { fresh.pop() } else { None };
+    let known_until = match (&next, terms.released) {
+        (_, false) => Timestamp::MIN,
+        (Some(next), true) => next.received()?.min(terms.now),
+        (None, true) => terms.now,
+    };
+    let due = calls::due(db, known_until, DEADLINES_A_ROUND)?;
+    let more = next.is_some() || due.len() == DEADLINES_A_ROUND;
+    let settled = fresh.len();
+    let mut groups = group(db, fresh)?;
+    for call in due {
+        if !groups.iter().any(|g| g.calls.contains(&call)) {
+            groups.push(Group { calls: BTreeSet::from([call]), ..Group::default() });
+        }
+    }
+    Ok(Plan { groups, settled, more, known_until })
+}
+
+/// Sorts events into the calls that they make up, together with what is stored: events that name a channel in
+/// common, or channels of one call, are one call.
+fn group(db: &mut Db, fresh: Vec<Entry>) -> Result<Vec<Group>, StoreError> {
+    let mut events = Vec::with_capacity(fresh.len());
+    for entry in fresh {
+        match entry.event() {
+            Ok(event) => events.push((entry, event)),
+            Err(e) => {
+                tracing::error!(event = entry.id, error = %e, "an event in the log cannot be read and is passed over");
+                ledger::settle(db, entry.id, None, "set aside: it cannot be read")?;
+            }
+        }
+    }
+    let mut homes = BTreeMap::new();
+    let pbxes: BTreeSet<&str> = events.iter().map(|(_, e)| e.pbx.as_str()).collect();
+    for pbx in pbxes {
+        let named = events.iter().filter(|(_, e)| e.pbx == pbx).flat_map(|(_, e)| channels(e));
+        let named: BTreeSet<&str> = named.collect();
+        for (channel, call) in ledger::calls_with(db, pbx, named)? {
+            homes.insert((pbx.to_owned(), channel), call);
+        }
+    }
+    Ok(join(events, &homes))
+}
+
+/// The grouping itself. `homes` leads from a channel of a pbx to its stored call.
+fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>) -> Vec<Group> {
+    // By channel and by stored call, where the group is that has it; a group that joined another one is empty.
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for (entry, event) in events {
+        let mut keys: BTreeSet<(String, String)> =
+            channels(&event).map(|c| (event.pbx.clone(), c.to_owned())).collect();
+        let calls: BTreeSet<String> = keys.iter().filter_map(|k| homes.get(k).cloned()).collect();
+        // An id of a call is no uniqueid and no pbx is called "".
+        keys.extend(calls.iter().map(|id| (String::new(), id.clone())));
+        let met: BTreeSet<usize> = keys.iter().filter_map(|k| places.get(k).copied()).collect();
+        let mut group = Group { pbx: event.pbx.clone(), calls, fresh: Vec::new() };
+        for other in &met {
+            let other = std::mem::take(&mut groups[*other]);
+            group.calls.extend(other.calls);
+            group.fresh.extend(other.fresh);
+        }
+        group.fresh.push((entry, event));
+        let place = groups.len();
+        for at in places.values_mut().filter(|at| met.contains(at)) {
+            *at = place;
+        }
+        places.extend(keys.into_iter().map(|k| (k, place)));
+        groups.push(group);
+    }
+    groups.retain(|g| !g.fresh.is_empty());
+    groups
+}
+
+/// Every channel that an event names.
+fn channels(event: &Event) -> impl Iterator<Item = &str> {
+    std::iter::once(event.uid.as_str()).chain(event.ties())
+}
+
+/// Folds one call and writes what differs. Answers with the kinds of the notices that came of it.
+fn settle(
+    db: &mut Db,
+    group: &Group,
+    terms: &Terms<'_>,
+    known_until: Timestamp,
+) -> Result<Vec<&'static str>, StoreError> {
+    if let Some(call) = full(db, group)? {
+        let note = format!("not told: the call has more than {MOST_EVENTS_A_CALL} events");
+        for (entry, _) in &group.fresh {
+            ledger::settle(db, entry.id, Some(call), &note)?;
+        }
+        return Ok(Vec::new());
+    }
+    let (entries, events) = all_events(db, group)?;
+    let Some(Folded { mut call, standing, notes }) = fold(&events) else {
+        return Err(StoreError::corrupt(format!("no call comes of the events of {:?}", group.calls)));
+    };
+    let due = match standing.judge(terms.rules, known_until) {
+        Verdict::Open { look_again } => Some(look_again),
+        Verdict::Over => {
+            call.state = State::Ended;
+            None
+        }
+        Verdict::Lost => {
+            call.state = State::Ended;
+            (call.ended_at, call.end_time_known) = (None, false);
+            None
+        }
+    };
+
+    let id = call.id.to_string();
+    let before = calls::find(db, group.calls.iter().map(String::as_str))?;
+    let mut record = Record::new(&call, due)?;
+    let mut told = Vec::new();
+    let own = before.iter().find(|b| b.id() == id);
+    // What was told of a call that is merged into this one was told of this one.
+    record.told_print = own.into_iter().chain(&before).find_map(|b| b.told_print.clone());
+    record.corrections = before.iter().map(|b| b.corrections).max().unwrap_or(0);
+    for old in group.calls.iter().filter(|old| **old != id) {
+        calls::merge(db, old, &id)?;
+        if before.iter().any(|b| b.id() == old && b.told_print.is_some()) {
+            told.extend(tell_merged(db, old, &call, terms)?);
+        }
+    }
+    for (_, event) in &group.fresh {
+        ledger::join(db, &id, &event.pbx, channels(event))?;
+    }
+    for (entry, note) in entries.iter().zip(&notes) {
+        if !entry.settled || entry.note.as_ref() != Some(note) {
+            ledger::settle(db, entry.id, Some(&id), note)?;
+        }
+    }
+    calls::release(db, &id)?;
+    if due.is_none() {
+        told.extend(tell_end(db, &call, &mut record, &events, terms)?);
+    }
+    calls::save(db, &record, &call, own)?;
+    Ok(told)
+}
+
+/// The call that the group's events go to without being told, where it has too many.
+fn full<'g>(db: &mut Db, group: &'g Group) -> Result<Option<&'g str>, StoreError> {
+    let Some(first) = group.calls.first() else { return Ok(None) };
+    let stored = ledger::count_of(db, group.calls.iter().map(String::as_str))?;
+    let full = !group.fresh.is_empty() && stored + group.fresh.len() > MOST_EVENTS_A_CALL;
+    Ok(full.then_some(first))
+}
+
+/// The stored events of the group and its fresh ones, in the order of acceptance.
+fn all_events(db: &mut Db, group: &Group) -> Result<(Vec<Entry>, Vec<Event>), StoreError> {
+    let mut all = Vec::new();
+    for entry in ledger::events_of(db, group.calls.iter().map(String::as_str))? {
+        let event = entry.event()?;
+        all.push((entry, event));
+    }
+    all.extend(group.fresh.iter().cloned());
+    all.sort_by_key(|(entry, _)| entry.id);
+    Ok(all.into_iter().unzip())
+}
+
+/// Tells the end of a call: once as ended, and after that only what was told otherwise.
+fn tell_end(
+    db: &mut Db,
+    call: &Call,
+    record: &mut Record,
+    events: &[Event],
+    terms: &Terms<'_>,
+) -> Result<Option<&'static str>, StoreError> {
+    let print = fingerprint(record.doc());
+    if record.told_print.as_ref() == Some(&print) {
+        return Ok(None);
+    }
+    let linkedids: BTreeSet<&str> =
+        events.iter().flat_map(|e| [Some(e.linkedid.as_str()), e.root.as_deref()]).flatten().collect();
+    let ended = call.id.notice(ENDED, 0);
+    let first = outbox::claim_end(db, &call.pbx, linkedids, ended)?;
+    let (id, kind) = if first && record.told_print.is_none() {
+        (ended, ENDED)
+    } else {
+        record.corrections += 1;
+        (call.id.notice(CORRECTED, record.corrections.cast_unsigned()), CORRECTED)
+    };
+    record.told_print = Some(print);
+    let data = serde_json::to_value(call).map_err(|e| StoreError::corrupt(e.to_string()))?;
+    tell(
+        db,
+        Notice {
+            id,
+            call: call.id.to_string(),
+            kind,
+            created: terms.now,
+            body: body(kind, terms.now, &data),
+        },
+        terms,
+    )
+}
+
+/// Tells that an id which was told outside is now another name of `into`.
+fn tell_merged(
+    db: &mut Db,
+    from: &str,
+    into: &Call,
+    terms: &Terms<'_>,
+) -> Result<Option<&'static str>, StoreError> {
+    let old: CallId =
+        from.parse().map_err(|_| StoreError::corrupt(format!("{from:?} is no id of a call")))?;
+    let body = body(MERGED, terms.now, &json!({ "from": from, "into": into.id }));
+    let id = old.notice(MERGED, 0);
+    tell(db, Notice { id, call: into.id.to_string(), kind: MERGED, created: terms.now, body }, terms)
+}
+
+fn tell(db: &mut Db, notice: Notice, terms: &Terms<'_>) -> Result<Option<&'static str>, StoreError> {
+    // Corrections and merges speak of what was told at the end: who wants that wants them too.
+    let wants = |s: &&Subscription| {
+        s.kinds.iter().any(|k| k == notice.kind || (k == ENDED && [CORRECTED, MERGED].contains(&notice.kind)))
+    };
+    let endpoints: Vec<&str> =
+        terms.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
+    Ok(outbox::create(db, &notice, &endpoints)?.then_some(notice.kind))
+}
+
+fn body(kind: &str, now: Timestamp, data: &serde_json::Value) -> String {
+    json!({ "type": kind, "timestamp": now, "data": data }).to_string()
+}
+
+fn fingerprint(doc: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(doc).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Keeps the events of a group that cannot be settled from being tried over and over. They stay together with
+/// their call, so that its next event tries all of them again. Answers with the call's id.
+fn put_aside(db: &mut Db, group: &Group, why: &StoreError, now: Timestamp) -> Result<String, StoreError> {
+    let eldest = group.fresh.iter().flat_map(|(_, e)| channels(e)).min_by(|a, b| identity::earlier(a, b));
+    let id = match (group.calls.first(), eldest) {
+        (Some(stored), _) => stored.clone(),
+        (None, Some(eldest)) => CallId::of(&group.pbx, eldest).to_string(),
+        (None, None) => return Err(StoreError::corrupt("a group of nothing".to_owned())),
+    };
+    let reason = why.to_string();
+    for (entry, event) in &group.fresh {
+        ledger::join(db, &id, &event.pbx, channels(event))?;
+        ledger::settle(db, entry.id, Some(&id), &format!("set aside: {reason}"))?;
+    }
+    calls::put_aside(db, &id, &reason, now)?;
+    Ok(id)
+}

@@ -1,0 +1,161 @@
+//! What the program says of itself: its log and its metrics.
+//!
+//! The log goes to standard error, readable by people unless JSON is asked for. Metrics are recorded in the
+//! process and rendered when somebody asks; there is no listener here. Every metric that the program counts is
+//! described in [`METRICS`], with its unit in its name.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How a metric moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moves {
+    Counts,
+    Shows,
+    Spreads,
+}
+
+/// Each metric: its name, how it moves, its unit, what it tells.
+const METRICS: &[(&str, Moves, Unit, &str)] = &[
+    ("calljournal_agi_sessions_total", Moves::Counts, Unit::Count, "FastAGI sessions, by outcome"),
+    ("calljournal_agi_ack_seconds", Moves::Spreads, Unit::Seconds, "From the connection to the ack"),
+    ("calljournal_agi_sessions", Moves::Shows, Unit::Count, "FastAGI sessions that are open"),
+    ("calljournal_events_accepted_total", Moves::Counts, Unit::Count, "Events made durable, by feed"),
+    ("calljournal_events_duplicate_total", Moves::Counts, Unit::Count, "Events told before"),
+    ("calljournal_accept_batch", Moves::Spreads, Unit::Count, "Events made durable by one commit"),
+    ("calljournal_store_seconds", Moves::Spreads, Unit::Seconds, "Time of a transaction, by name"),
+    ("calljournal_accept_queue", Moves::Shows, Unit::Count, "Events that wait to be made durable"),
+    ("calljournal_events_unsettled", Moves::Shows, Unit::Count, "Durable events not yet part of a call"),
+    ("calljournal_unsettled_age_seconds", Moves::Shows, Unit::Seconds, "Age of the oldest unsettled event"),
+    ("calljournal_calls_set_aside_total", Moves::Counts, Unit::Count, "Calls that could not be settled"),
+    ("calljournal_spool_events_total", Moves::Counts, Unit::Count, "Events taken in from the spool"),
+    (
+        "calljournal_spool_garbage_total",
+        Moves::Counts,
+        Unit::Count,
+        "Lines of the spool that are no event, by reason",
+    ),
+    (
+        "calljournal_notices_created_total",
+        Moves::Counts,
+        Unit::Count,
+        "Notices written to the outbox, by kind",
+    ),
+    ("calljournal_notices_waiting", Moves::Shows, Unit::Count, "Notices not yet delivered"),
+    (
+        "calljournal_notice_attempts_total",
+        Moves::Counts,
+        Unit::Count,
+        "Attempts to deliver a notice, by outcome",
+    ),
+];
+
+/// Upper bounds in seconds: a phone call waits for the ack, and 250 ms is its default limit.
+const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0];
+
+/// Upper bounds of what is counted: doubled up to the largest batch.
+const NUMBERS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Everything that was counted.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// How often [`Metrics::upkeep`] is due.
+    pub const UPKEEP: Duration = Duration::from_secs(5);
+
+    /// What a Prometheus server reads.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds the samples of histograms that came since the last time; without it they pile up.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+/// Starts the log. `filter` is a level or a filter such as `info,calljournal::feed=debug`.
+///
+/// # Errors
+/// Where `filter` is none. A log that was started before stays as it is.
+pub fn log(json: bool, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).map_err(|e| {
+        anyhow::anyhow!("log.level: {filter:?} is no level and no filter ({e}); write for instance \"info\"")
+    })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A process that serves twice, as a test does, has one log.
+    let _started_before = if json {
+        lines.json().flatten_event(true).finish().try_init()
+    } else {
+        lines.with_ansi(colour(std::io::stderr().is_terminal())).with_target(false).finish().try_init()
+    };
+    Ok(())
+}
+
+/// Whether to write in colour: on a terminal, and not where `NO_COLOR` says otherwise (no-color.org).
+#[must_use]
+pub fn colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Starts to record, once in a process.
+///
+/// # Errors
+/// Where something else in this process records already.
+pub fn metrics() -> anyhow::Result<Metrics> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let handle = RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .and_then(|builder| builder.set_buckets(&NUMBERS))
+            .ok()?;
+        let handle = builder.install_recorder().ok()?;
+        describe();
+        Some(handle)
+    });
+    handle.clone().map(Metrics).ok_or_else(|| anyhow::anyhow!("the metrics recorder could not be installed"))
+}
+
+fn describe() {
+    for &(name, moves, unit, tells) in METRICS {
+        match moves {
+            Moves::Counts => metrics::describe_counter!(name, unit, tells),
+            Moves::Shows => metrics::describe_gauge!(name, unit, tells),
+            Moves::Spreads => metrics::describe_histogram!(name, unit, tells),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_rendered_with_its_description_and_buckets() {
+        let handle = metrics().unwrap();
+        metrics::counter!("calljournal_spool_events_total").increment(2);
+        metrics::histogram!("calljournal_agi_ack_seconds").record(0.004);
+        handle.upkeep();
+        let text = metrics().unwrap().render();
+        assert!(
+            text.contains("# HELP calljournal_spool_events_total Events taken in from the spool"),
+            "{text}"
+        );
+        assert!(text.contains("calljournal_agi_ack_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_by_name() {
+        let said = log(false, "calljournal=loud").unwrap_err().to_string();
+        assert!(said.starts_with("log.level: \"calljournal=loud\""), "{said}");
+    }
+}

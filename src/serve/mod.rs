@@ -1,0 +1,226 @@
+//! Wires all parts in the order in which a call flows, and stops them in reverse.
+//!
+//! Start: store, intake, what the spool holds, deadlines, listeners, notices, ready. No port listens before the
+//! store is open: Asterisk has no read time-out, so a connection that is accepted and not served would hold a
+//! call, while a refused one costs it nothing.
+//! Stop: no new sessions; what is queued is committed and acknowledged, who was not read yet gets `FAILURE`.
+
+mod ground;
+mod systemd;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::SignedDuration;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+pub use ground::{Refusal, SpoolState, refuses_port, spool_state};
+
+use crate::api::{self, Health, Pages};
+use crate::call::Rules;
+use crate::clock::{Clock, Stopwatch};
+use crate::config::{self, Config};
+use crate::event::Event;
+use crate::feed::agi::{self, Door, session::Answer};
+use crate::intake::{Intake, Refused, Subscription};
+use crate::observe::{self, Metrics};
+use crate::store::Store;
+
+/// How long a stop may take before the process goes all the same.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// How old an answer on health may be: each one writes to the disk, and calls wait for the disk too.
+const PROOF_KEEPS: Duration = Duration::from_secs(1);
+
+/// Where a server listens, once it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// FastAGI.
+    pub agi: SocketAddr,
+    /// Health and metrics.
+    pub http: SocketAddr,
+}
+
+/// Serves until `stop`; `started` is told where, once everything is up.
+///
+/// # Errors
+/// When a part cannot start, or the stop took longer than [`STOP_WITHIN`]. What was acknowledged is safe then too.
+pub async fn run(
+    config: Config,
+    stop: CancellationToken,
+    started: oneshot::Sender<Addresses>,
+) -> anyhow::Result<()> {
+    let metrics = observe::metrics()?;
+    // A port that is taken is told before anything is made or changed on disk.
+    drop((agi::bind(config.agi.listen)?, bind_http(config.http.listen)?));
+
+    let url = config.store.url.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&url)).await??;
+    let clock = Clock::system();
+    let intake = Intake::start(store.clone(), clock.clone(), rules(&config.call), subscriptions(&config));
+    // What the spool holds may belong to calls that look over.
+    intake.release_deadlines();
+
+    let (agi, http) = (agi::bind(config.agi.listen)?, bind_http(config.http.listen)?);
+    let addresses = Addresses { agi: agi.local_addr()?, http: http.local_addr()? };
+    let (ready, is_ready) = watch::channel(false);
+    let parts = Parts::default();
+    let pages = Pages { ready: is_ready, metrics: metrics.clone(), probe: probe(store.clone()) };
+    parts.run(&parts.last, |stop| api::serve(http, api::router(pages), stop));
+    parts.run(&parts.last, |stop| upkeep(metrics, stop));
+    parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
+    let door = AgiDoor(intake.clone());
+    parts.run(&parts.feeds, |stop| agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop));
+
+    ready.send_replace(true);
+    systemd::ready();
+    let _ = started.send(addresses);
+    stop.cancelled().await;
+
+    systemd::stopping();
+    ready.send_replace(false);
+    info!("stopping: what is queued is written down and acknowledged first");
+    let stopped = async {
+        parts.feeds.stop().await;
+        intake.stop().await;
+        parts.last.stop().await;
+        // The last handles: its threads end when the store is dropped.
+        drop(intake);
+        tokio::task::spawn_blocking(move || drop(store)).await
+    };
+    tokio::time::timeout(STOP_WITHIN, stopped).await.with_context(|| {
+        format!("the database was still busy {} s after the stop", STOP_WITHIN.as_secs())
+    })??;
+    info!("stopped");
+    Ok(())
+}
+
+/// What runs, in groups that are stopped one after another.
+#[derive(Default)]
+struct Parts {
+    feeds: Group,
+    last: Group,
+}
+
+#[derive(Default)]
+struct Group {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Parts {
+    fn run<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        group: &Group,
+        part: impl FnOnce(CancellationToken) -> F,
+    ) {
+        group.tasks.spawn(part(group.stop.clone()));
+    }
+}
+
+impl Group {
+    async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// The door as the FastAGI listener knows it.
+#[derive(Clone)]
+struct AgiDoor(Intake);
+
+impl Door for AgiDoor {
+    async fn keep(&self, event: Event) -> Answer {
+        match self.0.accept(vec![event]).await {
+            Ok(receipt) if receipt.fresh > 0 => Answer::Kept,
+            Ok(_) => Answer::Known,
+            Err(Refused::Busy) => Answer::Busy,
+            Err(refused) => Answer::Refused(refused.to_string()),
+        }
+    }
+
+    fn oldest_wait(&self) -> Option<Duration> {
+        self.0.oldest_wait()
+    }
+}
+
+fn rules(call: &config::Call) -> Rules {
+    let ms = |ms: u64| SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+    Rules {
+        grace: ms(call.grace_ms),
+        gap: ms(call.gap_ms),
+        lost: SignedDuration::from_secs(i64::try_from(call.lost_after_s).unwrap_or(i64::MAX)),
+    }
+}
+
+fn subscriptions(config: &Config) -> Vec<Subscription> {
+    let subscription = |endpoint: &config::Endpoint| Subscription {
+        endpoint: endpoint.name.clone(),
+        kinds: endpoint.notices.clone(),
+    };
+    config.notify.iter().map(subscription).collect()
+}
+
+fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    bind().with_context(|| format!("cannot listen for HTTP on {listen}: set [http] listen to another port"))
+}
+
+/// Healthy is who can write; the rest are numbers.
+fn probe(store: Store) -> api::Probe {
+    let runtime = tokio::runtime::Handle::current();
+    let last: Mutex<Option<(Stopwatch, Result<Health, String>)>> = Mutex::default();
+    Arc::new(move || {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((since, answer)) if since.elapsed() < PROOF_KEEPS => answer.clone(),
+            _ => {
+                let answer = runtime.block_on(health(&store));
+                *last = Some((Stopwatch::start(), answer.clone()));
+                answer
+            }
+        }
+    })
+}
+
+async fn health(store: &Store) -> Result<Health, String> {
+    store.prove_writable().await.map_err(|e| e.to_string())?;
+    Ok(Health::default())
+}
+
+async fn upkeep(metrics: Metrics, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(Metrics::UPKEEP)).await.is_some() {
+        metrics.upkeep();
+    }
+}
+
+/// Tells a person what was started and what to do next.
+pub fn greet(config: &Config, file: Option<&std::path::Path>, addresses: Addresses) {
+    let source = file.map_or("defaults".to_owned(), |file| file.display().to_string());
+    info!("calljournal {} · configuration: {source}", env!("CARGO_PKG_VERSION"));
+    info!("database: {}", config.store.url);
+    info!("FastAGI on {} · health and metrics on http://{}", addresses.agi, addresses.http);
+    let dir = config.spool.dir.display();
+    match spool_state(&config.spool.dir) {
+        SpoolState::Good => info!("spool: {dir}"),
+        SpoolState::Missing { todo } => {
+            warn!(
+                "spool: {dir} is missing, so events that this server does not take are lost; make it: {todo}"
+            );
+        }
+        SpoolState::Odd { reason, todo } => warn!("spool: {dir} {reason}; {todo}"),
+        SpoolState::Unreadable { reason, todo } => warn!("spool: {dir} cannot be read ({reason}); {todo}"),
+    }
+    info!("next: #include dialplan/calljournal.conf in Asterisk, make a call, then `calljournal calls`");
+}

@@ -1,0 +1,390 @@
+//! What follows from events: calls, their legs, their CDR rows, and which calls are to be looked at again.
+//!
+//! Verbs for use inside a transaction. Only what differs is written.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::ledger::{time, to_json};
+use super::schema::{call_aliases, calls, cdr, events, legs, members, notices, set_aside};
+use super::{Db, StoreError};
+use crate::call::cdr::Row;
+use crate::call::{Call, Leg};
+
+/// A call as it is stored: columns to search by, the whole call as JSON, and what is to be done about it.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = calls, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub struct Record {
+    id: String,
+    pbx: String,
+    linkedid: String,
+    call_key: Option<String>,
+    state: String,
+    direction: String,
+    org: Option<String>,
+    trunk: Option<String>,
+    src: Option<String>,
+    src_name: Option<String>,
+    dst: Option<String>,
+    started_us: i64,
+    answered_us: Option<i64>,
+    ended_us: Option<i64>,
+    end_time_known: bool,
+    answered_by: Option<String>,
+    disposition: String,
+    hung_up_by: Option<String>,
+    cause: Option<i32>,
+    wait_ms: Option<i64>,
+    talk_ms: i64,
+    abandoned: bool,
+    doc: String,
+    due_us: Option<i64>,
+    /// Fingerprint of the call as it was told outside; `None` while it was not.
+    pub told_print: Option<String>,
+    /// Corrections told so far.
+    pub corrections: i32,
+}
+
+impl Record {
+    /// The row for `call`, which is to be looked at again at `due`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where the call cannot be written as JSON.
+    pub fn new(call: &Call, due: Option<Timestamp>) -> Result<Record, StoreError> {
+        Ok(Record {
+            id: call.id.to_string(),
+            pbx: call.pbx.clone(),
+            linkedid: call.linkedid.clone(),
+            call_key: call.key.clone(),
+            state: call.state.as_str().to_owned(),
+            direction: call.direction.as_str().to_owned(),
+            org: call.org.clone(),
+            trunk: call.trunk.clone(),
+            src: call.source.number.clone(),
+            src_name: call.source.name.clone(),
+            dst: call.destination.clone(),
+            started_us: call.started_at.as_microsecond(),
+            answered_us: call.answered_at.map(Timestamp::as_microsecond),
+            ended_us: call.ended_at.map(Timestamp::as_microsecond),
+            end_time_known: call.end_time_known,
+            answered_by: call.answered_by.as_ref().and_then(|p| p.number.clone()),
+            disposition: call.disposition.as_str().to_owned(),
+            hung_up_by: call.hung_up_by.map(|side| word(&side)).transpose()?,
+            cause: call.cause.map(i32::from),
+            wait_ms: call.wait_ms,
+            talk_ms: call.talk_ms,
+            abandoned: call.abandoned,
+            doc: to_json(call)?,
+            due_us: due.map(Timestamp::as_microsecond),
+            told_print: None,
+            corrections: 0,
+        })
+    }
+
+    /// The call's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The whole call as JSON, which is what its fingerprint is taken of.
+    #[must_use]
+    pub fn doc(&self) -> &str {
+        &self.doc
+    }
+
+    /// The call.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where another program wrote the row.
+    pub fn call(&self) -> Result<Call, StoreError> {
+        serde_json::from_str(&self.doc).map_err(|e| StoreError::corrupt(format!("call {}: {e}", self.id)))
+    }
+}
+
+/// The calls that are there of those named.
+///
+/// # Errors
+/// When the database refuses.
+pub fn find<'a>(db: &mut Db, ids: impl IntoIterator<Item = &'a str>) -> Result<Vec<Record>, StoreError> {
+    let ids: Vec<&str> = ids.into_iter().collect();
+    Ok(calls::table.filter(calls::id.eq_any(ids)).order(calls::id).load(db)?)
+}
+
+/// Writes a call with its legs and CDR rows; `old` is what is there of it.
+///
+/// # Errors
+/// When the database refuses.
+pub fn save(db: &mut Db, record: &Record, call: &Call, old: Option<&Record>) -> Result<(), StoreError> {
+    if old == Some(record) {
+        return Ok(());
+    }
+    match old {
+        Some(_) => diesel::update(calls::table.find(&record.id)).set(record).execute(db)?,
+        None => diesel::insert_into(calls::table).values(record).execute(db)?,
+    };
+    if old.is_none_or(|old| old.doc != record.doc) {
+        save_legs(db, &record.id, &call.legs)?;
+        save_cdr(db, &record.id, &crate::call::cdr::rows(call))?;
+    }
+    for alias in call.ids.iter().filter(|id| **id != call.id) {
+        lead(db, &alias.to_string(), &record.id)?;
+    }
+    Ok(())
+}
+
+/// Moves all that belongs to the call `from` to the call `into`, whose id then answers for both. What is derived
+/// from events is deleted: it is written again under the new id.
+///
+/// # Errors
+/// When the database refuses.
+pub fn merge(db: &mut Db, from: &str, into: &str) -> Result<(), StoreError> {
+    diesel::update(events::table.filter(events::call_id.eq(from)))
+        .set(events::call_id.eq(into))
+        .execute(db)?;
+    diesel::update(members::table.filter(members::call_id.eq(from)))
+        .set(members::call_id.eq(into))
+        .execute(db)?;
+    diesel::update(notices::table.filter(notices::call_id.eq(from)))
+        .set(notices::call_id.eq(into))
+        .execute(db)?;
+    diesel::update(call_aliases::table.filter(call_aliases::call_id.eq(from)))
+        .set(call_aliases::call_id.eq(into))
+        .execute(db)?;
+    diesel::delete(legs::table.filter(legs::call_id.eq(from))).execute(db)?;
+    diesel::delete(cdr::table.filter(cdr::call_id.eq(from))).execute(db)?;
+    diesel::delete(calls::table.find(from)).execute(db)?;
+    release(db, from)?;
+    lead(db, from, into)
+}
+
+/// Calls that are to be looked at by `now`, the longest overdue first.
+///
+/// # Errors
+/// When the database refuses.
+pub fn due(db: &mut Db, now: Timestamp, most: usize) -> Result<Vec<String>, StoreError> {
+    let due = calls::table.filter(calls::due_us.le(now.as_microsecond())).order(calls::due_us);
+    Ok(due.limit(most as i64).select(calls::id).load(db)?)
+}
+
+/// When the next call is to be looked at.
+///
+/// # Errors
+/// When the database refuses.
+pub fn next_due(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
+    let next = calls::table.filter(calls::due_us.is_not_null()).select(diesel::dsl::min(calls::due_us));
+    next.get_result::<Option<i64>>(db)?.map(time).transpose()
+}
+
+/// Notes that a call could not be settled, and takes away its deadline: only a new event brings it back.
+///
+/// # Errors
+/// When the database refuses.
+pub fn put_aside(db: &mut Db, call: &str, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+    release(db, call)?;
+    let row = (
+        set_aside::call_id.eq(call),
+        set_aside::reason.eq(reason),
+        set_aside::at_us.eq(now.as_microsecond()),
+    );
+    diesel::insert_into(set_aside::table).values(row).execute(db)?;
+    diesel::update(calls::table.find(call)).set(calls::due_us.eq(None::<i64>)).execute(db)?;
+    Ok(())
+}
+
+/// Forgets that a call could not be settled.
+///
+/// # Errors
+/// When the database refuses.
+pub fn release(db: &mut Db, call: &str) -> Result<(), StoreError> {
+    diesel::delete(set_aside::table.find(call)).execute(db)?;
+    Ok(())
+}
+
+/// Makes `alias` lead to `call`.
+fn lead(db: &mut Db, alias: &str, call: &str) -> Result<(), StoreError> {
+    let row = (call_aliases::alias.eq(alias), call_aliases::call_id.eq(call));
+    let known = call_aliases::table.find(alias).select(call_aliases::call_id);
+    match known.first::<String>(db).optional()? {
+        Some(there) if there == call => 0,
+        Some(_) => {
+            diesel::update(call_aliases::table.find(alias)).set(call_aliases::call_id.eq(call)).execute(db)?
+        }
+        None => diesel::insert_into(call_aliases::table).values(row).execute(db)?,
+    };
+    Ok(())
+}
+
+#[derive(PartialEq, Eq, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = legs, treat_none_as_default_value = false, treat_none_as_null = true)]
+struct LegRow {
+    call_id: String,
+    n: i32,
+    uniqueid: String,
+    channel: String,
+    number: Option<String>,
+    name: Option<String>,
+    role: String,
+    outcome: String,
+    started_us: i64,
+    answered_us: Option<i64>,
+    ended_us: Option<i64>,
+    cause: Option<i32>,
+    ring_ms: Option<i64>,
+    talk_ms: i64,
+}
+
+fn save_legs(db: &mut Db, call: &str, all: &[Leg]) -> Result<(), StoreError> {
+    let there: Vec<LegRow> = legs::table.filter(legs::call_id.eq(call)).order(legs::n).load(db)?;
+    for (n, leg) in (0i32..).zip(all) {
+        let row = LegRow {
+            call_id: call.to_owned(),
+            n,
+            uniqueid: leg.uniqueid.clone(),
+            channel: leg.channel.clone(),
+            number: leg.party.number.clone(),
+            name: leg.party.name.clone(),
+            role: word(&leg.role)?,
+            outcome: word(&leg.outcome)?,
+            started_us: leg.started_at.as_microsecond(),
+            answered_us: leg.answered_at.map(Timestamp::as_microsecond),
+            ended_us: leg.ended_at.map(Timestamp::as_microsecond),
+            cause: leg.cause.map(i32::from),
+            ring_ms: leg.ring_ms,
+            talk_ms: leg.talk_ms,
+        };
+        match there.iter().find(|old| old.n == n) {
+            Some(old) if *old == row => 0,
+            Some(_) => diesel::update(legs::table.find((call, n))).set(&row).execute(db)?,
+            None => diesel::insert_into(legs::table).values(&row).execute(db)?,
+        };
+    }
+    if there.len() > all.len() {
+        let gone = legs::table.filter(legs::call_id.eq(call)).filter(legs::n.ge(count(all)));
+        diesel::delete(gone).execute(db)?;
+    }
+    Ok(())
+}
+
+#[derive(PartialEq, Eq, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = cdr, treat_none_as_default_value = false, treat_none_as_null = true)]
+struct CdrRow {
+    call_id: String,
+    n: i32,
+    calldate: String,
+    clid: String,
+    src: String,
+    dst: String,
+    dcontext: String,
+    channel: String,
+    dstchannel: String,
+    lastapp: String,
+    lastdata: String,
+    duration: i64,
+    billsec: i64,
+    disposition: String,
+    amaflags: i32,
+    accountcode: String,
+    uniqueid: String,
+    userfield: String,
+    peeraccount: String,
+    linkedid: String,
+    sequence: i32,
+    calldate_us: i64,
+}
+
+impl CdrRow {
+    fn new(call: &str, n: i32, row: Row) -> CdrRow {
+        CdrRow {
+            call_id: call.to_owned(),
+            n,
+            // As Asterisk's back ends write it, in UTC.
+            calldate: row.calldate.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            clid: row.clid,
+            src: row.src,
+            dst: row.dst,
+            dcontext: row.dcontext,
+            channel: row.channel,
+            dstchannel: row.dstchannel,
+            lastapp: row.lastapp,
+            lastdata: row.lastdata,
+            duration: row.duration,
+            billsec: row.billsec,
+            disposition: row.disposition,
+            amaflags: row.amaflags,
+            accountcode: row.accountcode,
+            uniqueid: row.uniqueid,
+            userfield: row.userfield,
+            peeraccount: row.peeraccount,
+            linkedid: row.linkedid,
+            sequence: row.sequence,
+            calldate_us: row.calldate.as_microsecond(),
+        }
+    }
+
+    fn row(self) -> Result<Row, StoreError> {
+        Ok(Row {
+            calldate: time(self.calldate_us)?,
+            clid: self.clid,
+            src: self.src,
+            dst: self.dst,
+            dcontext: self.dcontext,
+            channel: self.channel,
+            dstchannel: self.dstchannel,
+            lastapp: self.lastapp,
+            lastdata: self.lastdata,
+            duration: self.duration,
+            billsec: self.billsec,
+            disposition: self.disposition,
+            amaflags: self.amaflags,
+            accountcode: self.accountcode,
+            uniqueid: self.uniqueid,
+            userfield: self.userfield,
+            peeraccount: self.peeraccount,
+            linkedid: self.linkedid,
+            sequence: self.sequence,
+        })
+    }
+}
+
+/// The CDR rows of a call.
+///
+/// # Errors
+/// When the database refuses.
+pub fn cdr_of(db: &mut Db, call: &str) -> Result<Vec<Row>, StoreError> {
+    cdr_rows(db, call)?.into_iter().map(CdrRow::row).collect()
+}
+
+fn cdr_rows(db: &mut Db, call: &str) -> Result<Vec<CdrRow>, StoreError> {
+    Ok(cdr::table.filter(cdr::call_id.eq(call)).order(cdr::n).load(db)?)
+}
+
+fn save_cdr(db: &mut Db, call: &str, rows: &[Row]) -> Result<(), StoreError> {
+    let there = cdr_rows(db, call)?;
+    for (n, row) in (0i32..).zip(rows) {
+        let row = CdrRow::new(call, n, row.clone());
+        match there.iter().find(|old| old.n == n) {
+            Some(old) if *old == row => 0,
+            Some(_) => diesel::update(cdr::table.find((call, n))).set(&row).execute(db)?,
+            None => diesel::insert_into(cdr::table).values(&row).execute(db)?,
+        };
+    }
+    if there.len() > rows.len() {
+        let gone = cdr::table.filter(cdr::call_id.eq(call)).filter(cdr::n.ge(count(rows)));
+        diesel::delete(gone).execute(db)?;
+    }
+    Ok(())
+}
+
+fn count<T>(all: &[T]) -> i32 {
+    i32::try_from(all.len()).unwrap_or(i32::MAX)
+}
+
+/// The name that serde gives a value of an enum.
+fn word(value: &impl Serialize) -> Result<String, StoreError> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        other => Err(StoreError::corrupt(format!("{other:?} is no word"))),
+    }
+}

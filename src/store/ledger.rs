@@ -1,0 +1,315 @@
+//! The event log: what the feeds told, and how far each spool file is taken in.
+//!
+//! Verbs for use inside a transaction. An event is written once and never changed, but for the call it belongs
+//! to, the note on what it did there, and whether it is settled.
+
+use diesel::dsl::{count_star, max, not};
+use diesel::prelude::*;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+
+use super::db::on;
+use super::schema::{events, members, spool_marks};
+use super::{Db, StoreError};
+use crate::event::Event;
+
+/// How far a spool file is taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolMark {
+    /// The file's device and inode: its name may be given to another file.
+    pub device: u64,
+    /// See `device`.
+    pub inode: u64,
+    /// Bytes that are wholly taken in.
+    pub offset: u64,
+    /// Fingerprint of the file's first bytes, since inodes are used again.
+    pub head: String,
+    /// The file's name when it was last seen, for people.
+    pub name: String,
+    /// When it was last seen.
+    pub seen: Timestamp,
+    /// Bytes that were no event.
+    pub garbage: u64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
+struct NewEvent<'a> {
+    pbx: &'a str,
+    token: &'a str,
+    kind: &'a str,
+    feed: &'a str,
+    uid: &'a str,
+    linkedid: &'a str,
+    root: Option<&'a str>,
+    seq: Option<i64>,
+    at_us: i64,
+    timed: bool,
+    received_us: i64,
+    channel: &'a str,
+    facts: String,
+    agi: Option<String>,
+}
+
+/// Appends an event; `false` where the log has it already.
+///
+/// # Errors
+/// When the database refuses.
+pub fn append(db: &mut Db, event: &Event) -> Result<bool, StoreError> {
+    let row = NewEvent {
+        pbx: &event.pbx,
+        token: event.token.as_str(),
+        kind: event.kind.as_str(),
+        feed: event.feed.as_str(),
+        uid: &event.uid,
+        linkedid: &event.linkedid,
+        root: event.root.as_deref(),
+        seq: event.seq.map(i64::from),
+        at_us: event.at.as_microsecond(),
+        timed: event.timed,
+        received_us: event.received.as_microsecond(),
+        channel: &event.channel,
+        facts: to_json(&event.facts)?,
+        agi: if event.agi.is_empty() { None } else { Some(to_json(&event.agi)?) },
+    };
+    let insert = diesel::insert_into(events::table).values(&row).on_conflict_do_nothing();
+    Ok(on!(db, c => insert.execute(c))? == 1)
+}
+
+/// An event as it stands in the log.
+#[derive(Debug, Clone, Queryable)]
+pub struct Entry {
+    /// Its place in the log, in the order of acceptance.
+    pub id: i64,
+    pbx: String,
+    token: String,
+    kind: String,
+    feed: String,
+    uid: String,
+    linkedid: String,
+    root: Option<String>,
+    seq: Option<i64>,
+    at_us: i64,
+    timed: bool,
+    received_us: i64,
+    channel: String,
+    facts: String,
+    agi: Option<String>,
+    /// The call it belongs to, once it is settled.
+    pub call_id: Option<String>,
+    /// What it did to the call.
+    pub note: Option<String>,
+    /// Whether the call was folded with it.
+    pub settled: bool,
+}
+
+impl Entry {
+    /// The event itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where somebody else wrote into our table.
+    pub fn event(&self) -> Result<Event, StoreError> {
+        self.read().map_err(|reason| StoreError::corrupt(format!("event {}: {reason}", self.id)))
+    }
+
+    fn read(&self) -> Result<Event, String> {
+        let json = |text: &str| serde_json::from_str(text).map_err(|e| e.to_string());
+        let time = |micros| time(micros).map_err(|e| e.to_string());
+        Ok(Event {
+            token: self.token.parse().map_err(|_| "token")?,
+            feed: word(&self.feed)?,
+            kind: word(&self.kind)?,
+            pbx: self.pbx.clone(),
+            uid: self.uid.clone(),
+            linkedid: self.linkedid.clone(),
+            root: self.root.clone(),
+            seq: self.seq.map(u32::try_from).transpose().map_err(|e| e.to_string())?,
+            at: time(self.at_us)?,
+            timed: self.timed,
+            received: time(self.received_us)?,
+            channel: self.channel.clone(),
+            facts: json(&self.facts)?,
+            agi: self.agi.as_deref().map(json).transpose()?.unwrap_or_default(),
+        })
+    }
+
+    /// When it reached us.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where that is no time.
+    pub fn received(&self) -> Result<Timestamp, StoreError> {
+        time(self.received_us)
+    }
+}
+
+/// A value that serde knows by its name.
+fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
+    T::deserialize(text.into_deserializer()).map_err(|e: serde::de::value::Error| e.to_string())
+}
+
+/// The events that no call was folded with yet, the first to arrive first.
+///
+/// # Errors
+/// When the database refuses.
+pub fn unsettled(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError> {
+    // `NOT settled` word for word, since that is what the partial index says.
+    let waiting = events::table.filter(not(events::settled)).order((events::received_us, events::id));
+    Ok(waiting.limit(most as i64).load(db)?)
+}
+
+/// How many events no call was folded with yet.
+///
+/// # Errors
+/// When the database refuses.
+pub fn count_unsettled(db: &mut Db) -> Result<u64, StoreError> {
+    let count: i64 = events::table.filter(not(events::settled)).select(count_star()).get_result(db)?;
+    Ok(count.cast_unsigned())
+}
+
+/// The events of calls, in the order of acceptance.
+///
+/// # Errors
+/// When the database refuses.
+pub fn events_of<'a>(
+    db: &mut Db,
+    calls: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<Entry>, StoreError> {
+    let calls: Vec<&str> = calls.into_iter().collect();
+    Ok(events::table.filter(events::call_id.eq_any(calls)).order(events::id).load(db)?)
+}
+
+/// How many events calls have.
+///
+/// # Errors
+/// When the database refuses.
+pub fn count_of<'a>(db: &mut Db, calls: impl IntoIterator<Item = &'a str>) -> Result<usize, StoreError> {
+    let calls: Vec<&str> = calls.into_iter().collect();
+    let count: i64 =
+        events::table.filter(events::call_id.eq_any(calls)).select(count_star()).get_result(db)?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// The calls that have any of `channels`: pairs of channel and call.
+///
+/// # Errors
+/// When the database refuses.
+pub fn calls_with<'a>(
+    db: &mut Db,
+    pbx: &str,
+    channels: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let channels: Vec<&str> = channels.into_iter().collect();
+    let known = members::table.filter(members::pbx.eq(pbx)).filter(members::channel.eq_any(channels));
+    Ok(known.select((members::channel, members::call_id)).load(db)?)
+}
+
+/// Makes `channels` members of a call. A channel that has a call keeps it.
+///
+/// # Errors
+/// When the database refuses.
+pub fn join<'a>(
+    db: &mut Db,
+    call: &str,
+    pbx: &str,
+    channels: impl IntoIterator<Item = &'a str>,
+) -> Result<(), StoreError> {
+    for channel in channels {
+        let row = (members::pbx.eq(pbx), members::channel.eq(channel), members::call_id.eq(call));
+        let insert = diesel::insert_into(members::table).values(row).on_conflict_do_nothing();
+        on!(db, c => insert.execute(c))?;
+    }
+    Ok(())
+}
+
+/// Marks an event as settled: it belongs to `call`, and `note` is what it did there.
+///
+/// # Errors
+/// When the database refuses.
+pub fn settle(db: &mut Db, event: i64, call: Option<&str>, note: &str) -> Result<(), StoreError> {
+    let settled = (events::call_id.eq(call), events::note.eq(Some(note)), events::settled.eq(true));
+    diesel::update(events::table.find(event)).set(settled).execute(db)?;
+    Ok(())
+}
+
+/// The place of the last event in the log; 0 where there is none.
+///
+/// # Errors
+/// When the database refuses.
+pub fn last(db: &mut Db) -> Result<i64, StoreError> {
+    Ok(events::table.select(max(events::id)).get_result::<Option<i64>>(db)?.unwrap_or(0))
+}
+
+#[derive(Insertable, Queryable, AsChangeset)]
+#[diesel(table_name = spool_marks, treat_none_as_null = true)]
+struct MarkRow {
+    device: String,
+    inode: String,
+    offset_bytes: i64,
+    head: String,
+    name: String,
+    seen_us: i64,
+    garbage: i64,
+}
+
+/// Remembers how far a spool file is taken in.
+///
+/// # Errors
+/// When the database refuses.
+pub fn mark(db: &mut Db, mark: &SpoolMark) -> Result<(), StoreError> {
+    let row = MarkRow {
+        device: mark.device.to_string(),
+        inode: mark.inode.to_string(),
+        offset_bytes: mark.offset.cast_signed(),
+        head: mark.head.clone(),
+        name: mark.name.clone(),
+        seen_us: mark.seen.as_microsecond(),
+        garbage: mark.garbage.cast_signed(),
+    };
+    let known = spool_marks::table.find((&row.device, &row.inode));
+    if diesel::update(known).set(&row).execute(db)? == 0 {
+        diesel::insert_into(spool_marks::table).values(&row).execute(db)?;
+    }
+    Ok(())
+}
+
+/// All spool files that are known.
+///
+/// # Errors
+/// When the database refuses, or a row of it makes no sense.
+pub fn marks(db: &mut Db) -> Result<Vec<SpoolMark>, StoreError> {
+    spool_marks::table.load::<MarkRow>(db)?.into_iter().map(mark_of).collect()
+}
+
+fn mark_of(row: MarkRow) -> Result<SpoolMark, StoreError> {
+    let number = |text: &str| {
+        text.parse()
+            .map_err(|_| StoreError::corrupt(format!("spool mark of {}: {text:?} is no number", row.name)))
+    };
+    Ok(SpoolMark {
+        device: number(&row.device)?,
+        inode: number(&row.inode)?,
+        offset: row.offset_bytes.cast_unsigned(),
+        head: row.head,
+        seen: time(row.seen_us)?,
+        garbage: row.garbage.cast_unsigned(),
+        name: row.name,
+    })
+}
+
+/// Forgets a spool file that is gone.
+///
+/// # Errors
+/// When the database refuses.
+pub fn forget_mark(db: &mut Db, device: u64, inode: u64) -> Result<(), StoreError> {
+    diesel::delete(spool_marks::table.find((device.to_string(), inode.to_string()))).execute(db)?;
+    Ok(())
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::corrupt(e.to_string()))
+}
+
+pub(super) fn time(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(micros).map_err(|e| StoreError::corrupt(format!("time {micros}: {e}")))
+}

@@ -1,0 +1,77 @@
+//! Notices for the outside and their deliveries.
+//!
+//! A notice is written in the transaction of its cause, once, with one delivery for each endpoint that wants it.
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::db::on;
+use super::schema::{deliveries, endings, notices};
+use super::{Db, StoreError};
+
+/// A message for the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The same over retries, restarts and processes.
+    pub id: Uuid,
+    /// The call that it tells of.
+    pub call: String,
+    /// `call.ended` and so on.
+    pub kind: &'static str,
+    /// When its cause was settled.
+    pub created: Timestamp,
+    /// What is sent, JSON.
+    pub body: String,
+}
+
+/// Writes a notice and a delivery for each of `endpoints`, due at once; `false` where it was written before.
+///
+/// # Errors
+/// When the database refuses.
+pub fn create(db: &mut Db, notice: &Notice, endpoints: &[&str]) -> Result<bool, StoreError> {
+    let (id, created) = (notice.id.to_string(), notice.created.as_microsecond());
+    let row = (
+        notices::id.eq(&id),
+        notices::call_id.eq(&notice.call),
+        notices::kind.eq(notice.kind),
+        notices::created_us.eq(created),
+        notices::body.eq(&notice.body),
+    );
+    let insert = diesel::insert_into(notices::table).values(row).on_conflict_do_nothing();
+    if on!(db, c => insert.execute(c))? == 0 {
+        return Ok(false);
+    }
+    for endpoint in endpoints {
+        let row = (
+            deliveries::notice_id.eq(&id),
+            deliveries::endpoint.eq(endpoint),
+            deliveries::created_us.eq(created),
+            deliveries::due_us.eq(created),
+        );
+        let insert = diesel::insert_into(deliveries::table).values(row).on_conflict_do_nothing();
+        on!(db, c => insert.execute(c))?;
+    }
+    Ok(true)
+}
+
+/// Claims the end of the call with these linkedids for a notice; `false` where the end of any of them was told
+/// before. What makes `call.ended` come exactly once is this table's key.
+///
+/// # Errors
+/// When the database refuses.
+pub fn claim_end<'a>(
+    db: &mut Db,
+    pbx: &str,
+    linkedids: impl IntoIterator<Item = &'a str>,
+    notice: Uuid,
+) -> Result<bool, StoreError> {
+    let mut first = true;
+    for linkedid in linkedids {
+        let row =
+            (endings::pbx.eq(pbx), endings::linkedid.eq(linkedid), endings::notice_id.eq(notice.to_string()));
+        let insert = diesel::insert_into(endings::table).values(row).on_conflict_do_nothing();
+        first &= on!(db, c => insert.execute(c))? == 1;
+    }
+    Ok(first)
+}

@@ -1,0 +1,139 @@
+//! What is shown to people: the read side of the store.
+
+use diesel::dsl::{count_star, min, not};
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::schema::{call_aliases, calls, deliveries, events, members, set_aside};
+use super::{Db, Store, StoreError, calls as stored, ledger};
+use crate::call::Call;
+use crate::call::cdr::Row;
+use crate::event::Event;
+
+/// A call, with what is stored beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCall {
+    /// The call with its legs.
+    pub call: Call,
+    /// Its rows in Asterisk's own form.
+    pub cdr: Vec<Row>,
+    /// Whether its end was told outside.
+    pub told: bool,
+    /// How often that was corrected.
+    pub corrections: u32,
+    /// Why it could not be folded with its latest events, where that is so.
+    pub set_aside: Option<String>,
+}
+
+/// An event, with what is stored beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its place in the log.
+    pub id: i64,
+    /// The event.
+    pub event: Event,
+    /// What it did to its call; `None` while it is unsettled.
+    pub note: Option<String>,
+}
+
+/// How the store stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Events that no call was folded with yet.
+    pub unsettled: u64,
+    /// When the oldest of them reached us.
+    pub oldest_unsettled: Option<Timestamp>,
+    /// Calls that could not be settled.
+    pub set_aside: u64,
+    /// Deliveries that are not done.
+    pub deliveries_waiting: u64,
+}
+
+impl Store {
+    /// The latest calls, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn calls(&self, most: usize) -> Result<Vec<Call>, StoreError> {
+        self.read("calls", move |db| {
+            let latest = calls::table.order((calls::started_us.desc(), calls::id.desc()));
+            let docs: Vec<stored::Record> = latest.limit(most as i64).load(db)?;
+            docs.iter().map(stored::Record::call).collect()
+        })
+        .await
+    }
+
+    /// The call that a name leads to: its id, an id that it had before, the linkedid or uniqueid of one of its
+    /// channels, or its key. Where two pbxes know the name, the newest call.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn call(&self, name: &str) -> Result<Option<StoredCall>, StoreError> {
+        let name = name.to_owned();
+        self.read("call", move |db| match named(db, &name)? {
+            Some(record) => whole(db, &record).map(Some),
+            None => Ok(None),
+        })
+        .await
+    }
+
+    /// The events of a call by its id, in the order in which they were accepted.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn events(&self, call_id: &str) -> Result<Vec<StoredEvent>, StoreError> {
+        let call_id = call_id.to_owned();
+        self.read("events", move |db| {
+            let entries = ledger::events_of(db, [call_id.as_str()])?;
+            let told = |e: ledger::Entry| Ok(StoredEvent { id: e.id, event: e.event()?, note: e.note });
+            entries.into_iter().map(told).collect()
+        })
+        .await
+    }
+
+    /// How the store stands.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read("counts", |db| {
+            let waiting = events::table.filter(not(events::settled));
+            let oldest: Option<i64> = waiting.select(min(events::received_us)).get_result(db)?;
+            let aside: i64 = set_aside::table.select(count_star()).get_result(db)?;
+            let undelivered = deliveries::table.filter(deliveries::done_us.is_null());
+            let undelivered: i64 = undelivered.select(count_star()).get_result(db)?;
+            Ok(Counts {
+                unsettled: ledger::count_unsettled(db)?,
+                oldest_unsettled: oldest.map(ledger::time).transpose()?,
+                set_aside: aside.cast_unsigned(),
+                deliveries_waiting: undelivered.cast_unsigned(),
+            })
+        })
+        .await
+    }
+}
+
+fn named(db: &mut Db, name: &str) -> Result<Option<stored::Record>, StoreError> {
+    let aliases = call_aliases::table.filter(call_aliases::alias.eq(name)).select(call_aliases::call_id);
+    let channels = members::table.filter(members::channel.eq(name)).select(members::call_id);
+    let mut ids: Vec<String> = aliases.load(db)?;
+    ids.push(name.to_owned());
+    ids.extend(channels.load::<String>(db)?);
+    let known = calls::table.filter(calls::id.eq_any(ids)).order(calls::started_us.desc());
+    if let Some(record) = known.first(db).optional()? {
+        return Ok(Some(record));
+    }
+    let keyed = calls::table.filter(calls::call_key.eq(name)).order(calls::started_us.desc());
+    Ok(keyed.first(db).optional()?)
+}
+
+fn whole(db: &mut Db, record: &stored::Record) -> Result<StoredCall, StoreError> {
+    let reason = set_aside::table.find(record.id()).select(set_aside::reason);
+    Ok(StoredCall {
+        call: record.call()?,
+        cdr: stored::cdr_of(db, record.id())?,
+        told: record.told_print.is_some(),
+        corrections: record.corrections.cast_unsigned(),
+        set_aside: reason.first(db).optional()?,
+    })
+}

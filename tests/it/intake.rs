@@ -1,0 +1,399 @@
+//! What is promised of the one door for writing.
+
+use std::time::Duration;
+
+use calljournal::call::{CallId, Rules, State};
+use calljournal::clock::Clock;
+use calljournal::event::{Arrival, Event, Feed, Kind};
+use calljournal::intake::{Intake, Receipt, Refused, Subscription};
+use calljournal::store::Store;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use jiff::{SignedDuration, Timestamp};
+
+/// The second of the first linkedid, and the start of the tests' clock.
+const T0: i64 = 1_795_390_723;
+
+/// A journal in a directory of its own, with a clock moved by hand.
+struct Journal {
+    dir: tempfile::TempDir,
+    clock: Clock,
+    store: Store,
+    intake: Intake,
+}
+
+impl Journal {
+    /// Opened, with deadlines released.
+    fn open() -> Journal {
+        let journal = Journal::unreleased(tempfile::tempdir().unwrap(), T0);
+        journal.intake.release_deadlines();
+        journal
+    }
+
+    fn unreleased(dir: tempfile::TempDir, second: i64) -> Journal {
+        let clock = Clock::manual(Timestamp::from_second(second).unwrap());
+        let store = Store::open(&url(&dir)).unwrap();
+        let crm = Subscription { endpoint: "crm".into(), kinds: vec!["call.ended".into()] };
+        let intake = Intake::start(store.clone(), clock.clone(), RULES, vec![crm]);
+        Journal { dir, clock, store, intake }
+    }
+
+    /// Ends this process's part and begins again on the same file, `later` seconds on.
+    async fn restart(self, later: i64) -> Journal {
+        self.intake.stop().await;
+        let second = self.clock.now().as_second() + later;
+        let Journal { dir, store, intake, .. } = self;
+        drop((store, intake));
+        Journal::unreleased(dir, second)
+    }
+
+    async fn accept(&self, events: &[Event]) -> Receipt {
+        self.intake.accept(events.to_vec()).await.unwrap()
+    }
+
+    /// Moves the clock and waits until nothing is unsettled and no deadline is overdue.
+    async fn pass(&self, seconds: f64) {
+        self.clock.advance(SignedDuration::from_secs_f64(seconds));
+        for _ in 0..500 {
+            let now = self.clock.now().as_microsecond();
+            let waiting = self.number(&format!(
+                "SELECT (SELECT COUNT(*) FROM events WHERE NOT settled)
+                      + (SELECT COUNT(*) FROM calls WHERE due_us <= {now}) AS n"
+            ));
+            if waiting == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("never settled");
+    }
+
+    fn sql(&self) -> SqliteConnection {
+        let mut db = SqliteConnection::establish(&url(&self.dir)).unwrap();
+        db.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
+        db
+    }
+
+    fn run(&self, sql: &str) {
+        self.sql().batch_execute(sql).unwrap();
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        diesel::sql_query(sql).get_result::<Number>(&mut self.sql()).unwrap().n
+    }
+
+    fn texts(&self, sql: &str) -> Vec<String> {
+        let rows = diesel::sql_query(sql).load::<Text>(&mut self.sql()).unwrap();
+        rows.into_iter().map(|r| r.s).collect()
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.texts("SELECT kind AS s FROM notices ORDER BY rowid")
+    }
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    n: i64,
+}
+
+#[derive(QueryableByName)]
+struct Text {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    s: String,
+}
+
+const RULES: Rules = Rules {
+    grace: SignedDuration::from_millis(1500),
+    gap: SignedDuration::from_secs(30),
+    lost: SignedDuration::from_secs(14_400),
+};
+
+fn url(dir: &tempfile::TempDir) -> String {
+    format!("sqlite://{}/j.db", dir.path().display())
+}
+
+/// An event that happened and reached us `at` seconds into the test.
+fn event(kind: Kind, uid: &str, lid: &str, seq: u32, at: i64, more: &[&str]) -> Event {
+    let fixed = [
+        "v=1".to_owned(),
+        format!("token={uid}-{seq}-{kind}-{at}"),
+        "pbx=office".to_owned(),
+        format!("uid={uid}"),
+        format!("lid={lid}"),
+        format!("root={lid}"),
+        format!("seq={seq}"),
+        format!("t={}.000000", T0 + at),
+        format!("chan=PJSIP/x-{uid}"),
+    ];
+    let args = fixed.iter().map(|a| a.as_bytes()).chain(more.iter().map(|a| a.as_bytes()));
+    let arrival = Arrival { feed: Feed::Agi, pbx: "x", at: Timestamp::from_second(T0 + at).unwrap() };
+    Event::from_args(kind, args, arrival).unwrap()
+}
+
+/// Channel `n` of the tests.
+fn uid(n: u32) -> String {
+    format!("{T0}.{n}")
+}
+
+/// Caller on channel `n`, called on `n + 1`; from 0 to 20 seconds.
+fn answered(n: u32) -> Vec<Event> {
+    let (a, b) = (uid(n), uid(n + 1));
+    let caller = format!("caller={a}");
+    vec![
+        event(Kind::Start, &a, &a, 1, 0, &["num=79990000000", "exten=100", "dir=in"]),
+        event(Kind::Ring, &b, &a, 1, 1, &[&caller, "num=101"]),
+        event(Kind::Answer, &b, &a, 2, 5, &[&caller, "num=101"]),
+        event(Kind::Hangup, &b, &a, 3, 20, &["cause=16"]),
+        event(Kind::Hangup, &a, &a, 2, 20, &["cause=16", "dialstatus=ANSWER"]),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_told_twice_is_kept_once_and_answered_twice() {
+    let j = Journal::open();
+    let start = event(Kind::Start, &uid(0), &uid(0), 1, 0, &[]);
+    assert_eq!(j.accept(&[start.clone(), start.clone()]).await, Receipt { fresh: 1, duplicates: 1 });
+    assert_eq!(j.accept(&[start]).await, Receipt { fresh: 0, duplicates: 1 });
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisonous_event_costs_only_its_own_ack() {
+    let j = Journal::open();
+    j.run(&format!(
+        "CREATE TRIGGER poison BEFORE INSERT ON events WHEN NEW.uid = '{}'
+         BEGIN SELECT RAISE(ABORT, 'poison'); END",
+        uid(66)
+    ));
+    let asked: Vec<_> = (60..80)
+        .map(|n| {
+            let intake = j.intake.clone();
+            tokio::spawn(async move {
+                (n, intake.accept(vec![event(Kind::Start, &uid(n), &uid(n), 1, 0, &[])]).await)
+            })
+        })
+        .collect();
+    for task in asked {
+        let (n, answer) = task.await.unwrap();
+        assert_eq!(answer.is_ok(), n != 66, "event {n}: {answer:?}");
+    }
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 19);
+    let mixed = [65, 66, 90].map(|n| event(Kind::Note, &uid(n), &uid(n), 2, 1, &[]));
+    assert!(matches!(j.intake.accept(mixed.to_vec()).await, Err(Refused::Store(_))));
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_told_as_ended_once_after_the_grace_and_not_before() {
+    let j = Journal::open();
+    j.accept(&answered(0)).await;
+    j.pass(21.0).await;
+    assert_eq!(j.notices(), [""; 0]);
+    j.pass(1.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    let call = j.store.call(&uid(1)).await.unwrap().unwrap();
+    assert_eq!((call.call.state, call.told, call.corrections), (State::Ended, true, 0));
+    assert_eq!(call.cdr.len(), 1);
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM deliveries WHERE endpoint = 'crm'"), 1);
+    let body = j.texts("SELECT body AS s FROM notices").remove(0);
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["type"], "call.ended");
+    assert_eq!(body["data"], serde_json::to_value(&call.call).unwrap());
+    let events = j.store.events(&call.call.id.to_string()).await.unwrap();
+    assert_eq!(events.len(), 5);
+    assert!(events.iter().all(|e| e.note.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_event_corrects_what_was_told_only_where_it_differs() {
+    let j = Journal::open();
+    let mut events = answered(0);
+    let cause = events.pop().unwrap();
+    let bare = event(Kind::Hangup, &uid(0), &uid(0), 2, 20, &["cause=16", "dialstatus=ANSWER"]);
+    assert_eq!(bare, cause);
+    events.push(bare);
+    j.accept(&events).await;
+    j.pass(30.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+
+    // `h` and the handler both tell: the second one says nothing new.
+    j.accept(&[event(Kind::Hangup, &uid(0), &uid(0), 3, 31, &["cause=16", "dialstatus=ANSWER"])]).await;
+    j.pass(5.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+
+    j.accept(&[event(Kind::Note, &uid(0), &uid(0), 4, 36, &["text=asked%20for%20an%20invoice"])]).await;
+    j.pass(5.0).await;
+    assert_eq!(j.notices(), ["call.ended", "call.corrected"]);
+    let told = "SELECT COUNT(*) AS n FROM deliveries WHERE endpoint = 'crm'";
+    assert_eq!(j.number(told), 2, "who wants call.ended wants its corrections");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_is_answered_whole_and_settled_behind_it() {
+    let j = Journal::open();
+    let asked: Vec<_> = (0..300)
+        .map(|n| {
+            let intake = j.intake.clone();
+            tokio::spawn(async move { intake.accept(answered(10 * n)).await })
+        })
+        .collect();
+    for task in asked {
+        assert_eq!(task.await.unwrap(), Ok(Receipt { fresh: 5, duplicates: 0 }));
+    }
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 1500);
+    j.pass(30.0).await;
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM calls"), 300);
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM notices WHERE kind = 'call.ended'"), 300);
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM notices"), 300);
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM legs"), 600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_unsettled_at_the_end_is_settled_after_the_next_start() {
+    let j = Journal::open();
+    // As a process leaves it that was killed between the two steps.
+    let events = answered(0);
+    j.accept(&events).await;
+    j.pass(0.0).await;
+    let j = j.restart(0).await;
+    j.intake.stop().await;
+    j.run("UPDATE events SET settled = FALSE, call_id = NULL, note = NULL; DELETE FROM calls; DELETE FROM members");
+    let j = j.restart(60).await;
+    j.intake.release_deadlines();
+    j.pass(0.0).await;
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM calls"), 1);
+    assert_eq!(j.notices(), ["call.ended"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_survive_a_restart_and_wait_until_they_are_released() {
+    let j = Journal::open();
+    j.accept(&answered(0)).await;
+    j.pass(20.0).await;
+    let j = j.restart(60).await;
+    j.accept(&[event(Kind::Start, &uid(50), &uid(50), 1, 80, &[])]).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(j.notices(), [""; 0], "the spool was not looked through yet");
+    j.intake.release_deadlines();
+    j.pass(0.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_which_nothing_is_heard_ends_with_its_end_unknown() {
+    let j = Journal::open();
+    j.accept(&answered(0)[..3]).await;
+    j.pass(14_000.0).await;
+    assert_eq!(j.notices(), [""; 0]);
+    j.pass(500.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    let call = j.store.call(&uid(0)).await.unwrap().unwrap().call;
+    assert_eq!((call.state, call.ended_at, call.end_time_known), (State::Ended, None, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_ties_two_calls_together_moves_everything_to_one() {
+    let j = Journal::open();
+    j.accept(&answered(0)[..3]).await;
+    j.pass(6.0).await;
+    j.accept(&answered(10)[..3]).await;
+    j.pass(0.0).await;
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM calls"), 2);
+    let (first, second) = (CallId::of("office", &uid(0)), CallId::of("office", &uid(10)));
+
+    // The far leg of the second call ends under the linkedid of the first.
+    let mut tie = event(Kind::Hangup, &uid(11), &uid(0), 3, 20, &["cause=16"]);
+    tie.root = Some(uid(10));
+    j.accept(&[tie]).await;
+    j.pass(0.0).await;
+    assert_eq!(j.texts("SELECT id AS s FROM calls"), [first.to_string()]);
+    for table in ["events", "members", "legs", "cdr"] {
+        let strays = format!("SELECT COUNT(*) AS n FROM {table} WHERE call_id <> '{first}'");
+        assert_eq!(j.number(&strays), 0, "{table}");
+    }
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 7);
+    for name in [second.to_string(), uid(11)] {
+        assert_eq!(j.store.call(&name).await.unwrap().unwrap().call.id, first);
+    }
+    assert_eq!(j.notices(), [""; 0], "no id was told outside yet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_two_told_calls_turn_out_to_be_one_the_merge_is_told_and_no_second_end() {
+    let j = Journal::open();
+    j.accept(&answered(0)).await;
+    j.accept(&answered(10)).await;
+    j.pass(30.0).await;
+    assert_eq!(j.notices(), ["call.ended", "call.ended"]);
+    let mut tie = event(Kind::Note, &uid(11), &uid(0), 4, 31, &["text=x"]);
+    tie.root = Some(uid(10));
+    j.accept(&[tie]).await;
+    j.pass(10.0).await;
+    assert_eq!(j.notices(), ["call.ended", "call.ended", "call.merged", "call.corrected"]);
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM deliveries"), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_cannot_be_settled_is_set_aside_and_stops_no_other() {
+    let j = Journal::open();
+    j.run(&format!(
+        "CREATE TRIGGER poison BEFORE INSERT ON calls WHEN NEW.linkedid = '{}'
+         BEGIN SELECT RAISE(ABORT, 'poison'); END",
+        uid(10)
+    ));
+    for n in [0, 10, 20] {
+        j.accept(&answered(n)).await;
+    }
+    j.pass(30.0).await;
+    assert_eq!(j.notices(), ["call.ended", "call.ended"]);
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 1);
+
+    // Whatever was wrong is put right, and the next event of the call brings all of it back.
+    j.run("DROP TRIGGER poison");
+    j.accept(&[event(Kind::Note, &uid(10), &uid(10), 3, 31, &["text=x"])]).await;
+    j.pass(10.0).await;
+    assert_eq!(j.notices(), ["call.ended"; 3]);
+    let call = j.store.call(&uid(10)).await.unwrap().unwrap();
+    assert_eq!((call.call.legs.len(), call.set_aside), (2, None));
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_split_and_order_of_a_calls_events_tells_its_end_once() {
+    for turn in 0..5 {
+        let j = Journal::open();
+        let mut events = answered(0);
+        events.rotate_left(turn);
+        events.push(events[1].clone());
+        for one in events {
+            j.accept(&[one]).await;
+        }
+        j.pass(60.0).await;
+        assert_eq!(j.notices(), ["call.ended"], "turn {turn}");
+        assert_eq!(j.store.calls(10).await.unwrap()[0].talk_ms, 15_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_answers_what_is_queued_and_refuses_what_comes_after() {
+    let j = Journal::open();
+    let asked: Vec<_> = (0..50)
+        .map(|n| {
+            let intake = j.intake.clone();
+            tokio::spawn(async move { intake.accept(answered(10 * n)).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    j.intake.stop().await;
+    let mut kept = 0;
+    for task in asked {
+        match task.await.unwrap() {
+            Ok(receipt) => kept += receipt.fresh as i64,
+            Err(refused) => assert_eq!(refused, Refused::Stopping),
+        }
+    }
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), kept);
+    assert_eq!(j.intake.accept(answered(1000)).await, Err(Refused::Stopping));
+}
