@@ -110,7 +110,9 @@ impl Journal {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_calljournal"));
+        // However the tests end, no server outlives them.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_calljournal")]);
         command.arg("--config").arg(&self.config);
         command
     }

@@ -57,7 +57,7 @@ impl Phone {
 
         let mut command = Command::new("sipp");
         command.arg(format!("127.0.0.1:{}", pbx.sip)).arg("-sf").arg(scenario);
-        command.args(["-i", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"]);
+        command.args(["-i", "127.0.0.1", "-m", "1", "-nostdin", "-timeout", "25s", "-timeout_error"]);
         command.arg("-trace_logs").arg("-log_file").arg(file("log"));
         command.arg("-trace_err").arg("-error_file").arg(file("errors"));
         command.arg("-trace_msg").arg("-message_file").arg(file("messages"));
@@ -112,13 +112,13 @@ impl Running {
 
     /// Waits until it has done all that its behaviour says; an error when the pbx would not play along.
     pub fn done(&mut self) -> Result<Diary> {
-        let deadline = Instant::now() + Duration::from_secs(65);
+        let deadline = Instant::now() + Duration::from_secs(30);
         let status = loop {
             if let Some(status) = self.process.try_wait()? {
                 break status;
             }
             if Instant::now() > deadline {
-                bail!("phone {} is still at it after 65 s", self.who);
+                bail!("phone {} is still at it after 30 s", self.who);
             }
             thread::sleep(Duration::from_millis(10));
         };
