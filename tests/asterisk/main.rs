@@ -177,7 +177,7 @@ impl Stage {
 
     /// The transfer to nowhere, first as Asterisk alone answers it and then with the hooks.
     fn refused(&self, pbx: &Pbx) -> Row {
-        let refusal = |played: &Played| played.phones.first().and_then(|phone| phone.beside("REFER-answer")).map(str::to_owned);
+        let refusal = |played: &Played| played.phones.first().and_then(|phone| phone.beside("REFER-refused")).map(str::to_owned);
         let both = self.play(&REFUSED_PLAIN, pbx).and_then(|plain| Ok((plain, self.play(&REFUSED, pbx)?)));
         let (plain, hooked) = match both {
             Ok(both) => both,

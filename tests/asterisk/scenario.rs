@@ -39,7 +39,7 @@ pub struct Scenario {
     pub caller_name: &'static str,
     pub caller: Act,
     pub phones: &'static [(u16, Act)],
-    /// Words for the phones' messages: `target`, `status`.
+    /// Words for the phones' messages: `target`, where to transfer to.
     pub words: &'static [(&'static str, &'static str)],
     pub expect: Expect,
 }
@@ -112,16 +112,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "busy",
         caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-refuses", &[("ringing", 0)]))],
-        words: &[("status", "486 Busy Here")],
+        phones: &[(101, ("phone-busy", &[("ringing", 0)]))],
         expect: Expect { disposition: "BUSY", outcomes: &[("101", "busy")], ..UNANSWERED },
         ..PLAIN
     },
     Scenario {
         name: "rejected",
         caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-refuses", &[("ringing", 800)]))],
-        words: &[("status", "603 Decline")],
+        phones: &[(101, ("phone-rejects", &[("ringing", 800)]))],
         expect: Expect { disposition: "BUSY", outcomes: &[("101", "rejected")], ..UNANSWERED },
         ..PLAIN
     },
