@@ -148,7 +148,7 @@ impl Event {
         let mut facts = read_facts(args);
         let version = facts.remove("v").unwrap_or_default();
         if version != CONTRACT {
-            return Err(NotAnEvent::Version(version));
+            return Err(NotAnEvent::Version(version.chars().take(16).collect()));
         }
         let token = facts.remove("token").unwrap_or_default().parse()?;
         let uid = take(&mut facts, "uid").ok_or(NotAnEvent::Uid)?;

@@ -71,9 +71,9 @@ mod tests {
         assert_eq!(
             text,
             "Started              From          To           Answered by  Result                 Waited  \
-             Talked       Id\n\
-             2026-11-23 02:18:43  +79190000000  73512020318  102          ANSWERED, transferred  6 s     \
-             2 min 31 s   019ad0ca-5ff8-8000"
+             Talked      Id\n\
+             2026-11-22 23:38:43  +79190000000  73512020318  102          ANSWERED, transferred  6 s     \
+             2 min 31 s  01a205a0-53b8-8000"
         );
     }
 

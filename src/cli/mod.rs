@@ -134,12 +134,15 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Calls { limit, json } => {
             let loaded = load(cli.config.as_deref())?;
-            reading(&loaded.config, async |store| calls::calls(&store, &paper(Some(&loaded)), limit, json).await)?
-                .into()
+            reading(&loaded.config, async |store| {
+                calls::calls(&store, &paper(Some(&loaded)), limit, json).await
+            })?
+            .into()
         }
         Command::Show { name, events, json } => {
             let loaded = load(cli.config.as_deref())?;
-            let page = show::Page { paper: paper(Some(&loaded)), locale: &loaded.config.call.locale, events, json };
+            let page =
+                show::Page { paper: paper(Some(&loaded)), locale: &loaded.config.call.locale, events, json };
             reading(&loaded.config, async |store| show::show(&store, &name, &page).await)?.into()
         }
     };

@@ -31,6 +31,7 @@ pub fn transferred() -> Call {
         trunk: Some("73512020318".into()),
         source: party("+79190000000", Some("Ivan")),
         destination: Some("73512020318".into()),
+        context: Some("from-trunk".into()),
         started_at: at(0),
         answered_at: Some(at(6)),
         ended_at: Some(at(157)),
@@ -49,6 +50,7 @@ pub fn transferred() -> Call {
             to: Some("105".into()),
         }],
         remarks: Vec::new(),
+        conversations: Vec::new(),
         legs: vec![Leg {
             uniqueid: "1795390723.1".into(),
             channel: "PJSIP/102-00000001".into(),
@@ -56,7 +58,6 @@ pub fn transferred() -> Call {
             role: Role::Called,
             group: Some("sales".into()),
             caller: Some("1795390723.0".into()),
-            context: None,
             accountcode: None,
             started_at: at(0),
             answered_at: Some(at(6)),

@@ -77,7 +77,10 @@ fn written(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str, pap
     let call = &found.call;
     let mut parts = vec![head(call, paper), told(&story::tell(call, locale), paper), legs(&call.legs, paper)];
     parts.extend(found.set_aside.as_ref().map(|reason| {
-        paper.ink(Ink::Red, &format!("Its latest events are not part of this, since they could not be settled: {reason}"))
+        paper.ink(
+            Ink::Red,
+            &format!("Its latest events are not part of this, since they could not be settled: {reason}"),
+        )
     }));
     parts.extend(events.map(|events| journal(events, paper)));
     parts.retain(|part| !part.is_empty());
@@ -213,7 +216,7 @@ mod tests {
             head,
             [
                 "+79190000000 Ivan → 73512020318",
-                "inbound · 2026-11-23 02:18:43 · on 73512020318",
+                "inbound · 2026-11-22 23:38:43 · on 73512020318",
                 "ANSWERED, transferred · answered by 102 · waited 6 s · talked 2 min 31 s · ended by the caller",
             ]
         );
@@ -222,11 +225,8 @@ mod tests {
 
     #[test]
     fn an_event_is_shown_with_what_it_did() {
-        let stored = |note: Option<&str>| StoredEvent {
-            id: 1,
-            event: sample::event(),
-            note: note.map(str::to_owned),
-        };
+        let stored =
+            |note: Option<&str>| StoredEvent { id: 1, event: sample::event(), note: note.map(str::to_owned) };
         let events = [stored(Some("leg 102 answered; call talking")), stored(None)];
         let page = written(&found(), Some(&events), "en", &Paper::plain());
         assert!(page.contains("leg 102 answered; call talking"), "{page}");

@@ -30,7 +30,7 @@ use crate::event::Event;
 use crate::feed::agi::{self, Door, session::Answer};
 use crate::intake::{Intake, Refused, Subscription};
 use crate::observe::{self, Metrics};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How long a stop may take before the process goes all the same.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -71,7 +71,8 @@ pub async fn run(
     let addresses = Addresses { agi: agi.local_addr()?, http: http.local_addr()? };
     let (ready, is_ready) = watch::channel(false);
     let parts = Parts::default();
-    let pages = Pages { ready: is_ready, metrics: metrics.clone(), probe: probe(store.clone()) };
+    let pages =
+        Pages { ready: is_ready, metrics: metrics.clone(), probe: probe(store.clone(), clock.clone()) };
     parts.run(&parts.last, |stop| api::serve(http, api::router(pages), stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
@@ -178,7 +179,7 @@ fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Healthy is who can write; the rest are numbers.
-fn probe(store: Store) -> api::Probe {
+fn probe(store: Store, clock: Clock) -> api::Probe {
     let runtime = tokio::runtime::Handle::current();
     let last: Mutex<Option<(Stopwatch, Result<Health, String>)>> = Mutex::default();
     Arc::new(move || {
@@ -186,7 +187,7 @@ fn probe(store: Store) -> api::Probe {
         match &*last {
             Some((since, answer)) if since.elapsed() < PROOF_KEEPS => answer.clone(),
             _ => {
-                let answer = runtime.block_on(health(&store));
+                let answer = runtime.block_on(health(&store, &clock));
                 *last = Some((Stopwatch::start(), answer.clone()));
                 answer
             }
@@ -194,9 +195,16 @@ fn probe(store: Store) -> api::Probe {
     })
 }
 
-async fn health(store: &Store) -> Result<Health, String> {
-    store.prove_writable().await.map_err(|e| e.to_string())?;
-    Ok(Health::default())
+async fn health(store: &Store, clock: &Clock) -> Result<Health, String> {
+    let told = |e: StoreError| e.to_string();
+    store.prove_writable().await.map_err(told)?;
+    let counts = store.counts().await.map_err(told)?;
+    let age = counts.oldest_unsettled.map(|since| clock.now().duration_since(since).as_secs_f64().max(0.0));
+    Ok(Health {
+        unsettled: counts.unsettled,
+        unsettled_age_s: age.unwrap_or_default(),
+        notices_waiting: counts.deliveries_waiting,
+    })
 }
 
 async fn upkeep(metrics: Metrics, stop: CancellationToken) {

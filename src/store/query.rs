@@ -77,6 +77,20 @@ impl Store {
         .await
     }
 
+    /// Ids of calls that begin with `start`, the newest first: for people who type part of one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn ids_from(&self, start: &str, most: usize) -> Result<Vec<String>, StoreError> {
+        // An id is made of hexadecimal digits and hyphens; `g` comes after all of them.
+        let (from, to) = (start.to_owned(), format!("{start}g"));
+        self.read("ids", move |db| {
+            let begun = calls::table.filter(calls::id.ge(from)).filter(calls::id.lt(to));
+            Ok(begun.select(calls::id).order(calls::id.desc()).limit(most as i64).load(db)?)
+        })
+        .await
+    }
+
     /// The events of a call by its id, in the order in which they were accepted.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! What a FastAGI session may count on, whatever the peer, the store or the machine does.
 
-use std::io::Write as _;
+mod descriptors;
+
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -324,8 +324,6 @@ async fn what_is_no_event_gets_failure_and_is_counted() {
         text.replace(TOKEN, "a\" \"b").into_bytes(),
         text.replace("agi_arg_3", "agi_arg_1").into_bytes(),
         "agi_x: y\n".repeat(257).into_bytes(),
-        // More is on its way than the server reads: the answer must arrive all the same.
-        [b"no colon\n".as_slice(), &[b'x'; 100_000]].concat(),
     ];
     let count = malformed.len() as u64;
     for sent in malformed {
@@ -335,6 +333,19 @@ async fn what_is_no_event_gets_failure_and_is_counted() {
     }
     server.ended("malformed", count).await;
     assert!(journal.events().is_empty());
+}
+
+#[tokio::test]
+async fn a_peer_that_is_refused_while_it_still_writes_is_not_reset() {
+    let server = Server::start(Journal::default(), "");
+    let mut asterisk = server.connect().await;
+    asterisk.send(b"no colon\n").await;
+    assert_eq!(asterisk.line().await, "FAILURE\n");
+    for line in request(&[]).split_inclusive(|&b| b == b'\n') {
+        asterisk.send(line).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asterisk.rest().await, "");
 }
 
 #[tokio::test]
@@ -545,7 +556,7 @@ async fn a_stop_acknowledges_what_is_on_its_way_and_fails_what_was_not_read() {
 async fn an_ack_means_that_the_journal_has_the_event() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("sqlite://{}/j.db", dir.path().display())).unwrap();
-    let intake = Intake::start(store, Clock::system(), crate::intake::rules(), Vec::new());
+    let intake = Intake::start(store, Clock::system(), crate::intake::RULES, Vec::new());
     let server = Server::start(intake.clone(), "");
     assert_eq!(server.ask(&request(&[])).await, ACK);
     assert_eq!(server.ask(&request(&[])).await, ACK);
@@ -557,70 +568,30 @@ async fn an_ack_means_that_the_journal_has_the_event() {
 }
 
 #[tokio::test]
+async fn a_burst_of_sessions_is_acknowledged_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite://{}/j.db", dir.path().display())).unwrap();
+    let intake = Intake::start(store, Clock::system(), crate::intake::RULES, Vec::new());
+    let server = Server::start(intake, "");
+    let text = String::from_utf8(request(&[])).unwrap();
+    let mut peers = Vec::new();
+    for n in 0..300 {
+        let mut peer = server.connect().await;
+        peer.send(text.replace(TOKEN, &format!("burst-{n}")).as_bytes()).await;
+        peers.push(peer);
+    }
+    for (n, peer) in peers.iter_mut().enumerate() {
+        assert_eq!(peer.line().await, format!("SET VARIABLE CALLJOURNAL_ACK \"burst-{n}\"\n"));
+        peer.send(b"200 result=1\n").await;
+    }
+    server.ended("acked", 300).await;
+}
+
+#[tokio::test]
 async fn an_address_in_use_is_explained() {
     let server = Server::start(Journal::default(), "");
     let error = format!("{:#}", agi::bind(server.addr).unwrap_err());
     for word in [&server.addr.to_string(), "core-fastagi", "wazo-agid", "ivozprovider", "[agi] listen"] {
         assert!(error.contains(word), "{word} is not in: {error}");
     }
-}
-
-/// A process of our own; it does not outlive the test.
-struct Child(std::process::Child);
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs [`serves_with_few_descriptors`] in a process that may open 32 files.
-#[test]
-fn out_of_file_descriptors_it_neither_ends_nor_spins_and_recovers() {
-    use std::io::{BufRead, BufReader};
-    use std::net::TcpStream;
-
-    let exe = std::env::current_exe().unwrap();
-    let script = "ulimit -n 32; exec \"$0\" --exact agi::serves_with_few_descriptors --ignored --nocapture";
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", script]).arg(exe).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = Child(command.spawn().unwrap());
-    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let addr = lines.find_map(|line| line.strip_prefix("listening on ").map(str::to_owned)).unwrap();
-
-    let idle: Vec<_> = (0..64).map(|_| TcpStream::connect(&addr).unwrap()).collect();
-    let told = lines.find(|line| line.contains("cannot accept"));
-    assert!(told.is_some_and(|line| line.contains("LimitNOFILE")));
-    let ticks = || -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
-    let before = ticks();
-    std::thread::sleep(Duration::from_secs(1));
-    let spent = ticks() - before;
-    assert!(spent < 50, "{spent} of a second's 100 ticks went into waiting for descriptors");
-
-    drop(idle);
-    let mut asterisk = TcpStream::connect(&addr).unwrap();
-    asterisk.set_read_timeout(Some(PATIENCE)).unwrap();
-    asterisk.write_all(&request(&[])).unwrap();
-    let mut said = String::new();
-    BufReader::new(asterisk).read_line(&mut said).unwrap();
-    assert_eq!(said, ACK);
-}
-
-#[tokio::test]
-#[ignore = "run in a process of its own by the test above"]
-async fn serves_with_few_descriptors() {
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::fmt().with_ansi(false).finish());
-    let server = Server::start(Journal::default(), "prelude_timeout_ms = 60000");
-    println!("\nlistening on {}", server.addr);
-    std::io::stdout().flush().unwrap();
-    // Ends with whoever started it.
-    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))
-        .await
-        .unwrap()
-        .unwrap();
 }

@@ -104,7 +104,7 @@ struct Text {
     s: String,
 }
 
-const RULES: Rules = Rules {
+pub const RULES: Rules = Rules {
     grace: SignedDuration::from_millis(1500),
     gap: SignedDuration::from_secs(30),
     lost: SignedDuration::from_secs(14_400),

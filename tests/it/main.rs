@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod agi;
+mod cli;
 mod intake;
 mod layout;
+mod serve;
+mod server;
 mod store;

@@ -373,14 +373,11 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    const AT: Timestamp = Timestamp::constant(1_795_390_800, 0);
     const FIXED: [&str; 4] = ["v=1", "token=1.2-1-start-3", "uid=1.2", "chan=PJSIP%2F101-1"];
 
     fn secret(text: &str) -> Secret {
         serde_json::from_value(text.into()).unwrap()
-    }
-
-    fn now() -> Timestamp {
-        Timestamp::from_second(1_795_390_800).unwrap()
     }
 
     fn request(path: &str, args: &[impl AsRef<[u8]>]) -> Vec<u8> {
@@ -394,7 +391,7 @@ mod tests {
     }
 
     fn begin(session: &mut Session<'_>, sent: &[u8]) -> Result<Event, Outcome> {
-        match session.step(Input::Bytes(sent), now()) {
+        match session.step(Input::Bytes(sent), AT) {
             Action::Store(event) => Ok(*event),
             Action::Close(ending) => Err(ending.outcome),
             other => panic!("{other:?} is no end of a prelude"),
@@ -444,10 +441,10 @@ mod tests {
         let mut session = Session::new("p", None);
         let sent = [request("hangup", &FIXED).as_slice(), b"HANG"].concat();
         assert!(begin(&mut session, &sent).is_ok());
-        let Action::Send(ack) = session.step(Input::Stored(Answer::Kept), now()) else { panic!("no ack") };
+        let Action::Send(ack) = session.step(Input::Stored(Answer::Kept), AT) else { panic!("no ack") };
         assert_eq!(ack.as_bytes(), b"SET VARIABLE CALLJOURNAL_ACK \"1.2-1-start-3\"\n");
-        assert!(matches!(session.step(Input::Bytes(b"UP\n200 res"), now()), Action::Wait));
-        let Action::Close(ending) = session.step(Input::Bytes(b"ult=1\n"), now()) else { panic!("no end") };
+        assert!(matches!(session.step(Input::Bytes(b"UP\n200 res"), AT), Action::Wait));
+        let Action::Close(ending) = session.step(Input::Bytes(b"ult=1\n"), AT) else { panic!("no end") };
         assert_eq!(ending, super::ending(Outcome::Acked, ""));
     }
 
@@ -458,9 +455,9 @@ mod tests {
         for reply in ["200 result=1\n", "510 x\n", "511 x\n", usage, ""] {
             let mut session = Session::new("p", None);
             begin(&mut session, &request("start", &FIXED)).unwrap();
-            session.step(Input::Stored(Answer::Known), now());
+            session.step(Input::Stored(Answer::Known), AT);
             let input = if reply.is_empty() { Input::Eof } else { Input::Bytes(reply.as_bytes()) };
-            let Action::Close(ending) = session.step(input, now()) else { panic!("{reply} is no end") };
+            let Action::Close(ending) = session.step(input, AT) else { panic!("{reply} is no end") };
             assert_eq!(ending, super::ending(Outcome::Duplicate, ""));
         }
     }
@@ -475,7 +472,7 @@ mod tests {
         ] {
             let mut session = Session::new("p", None);
             begin(&mut session, &request("start", &FIXED)).unwrap();
-            let Action::Close(ending) = session.step(input, now()) else { panic!("{outcome:?}: no end") };
+            let Action::Close(ending) = session.step(input, AT) else { panic!("{outcome:?}: no end") };
             assert_eq!(ending.outcome, outcome);
         }
     }
@@ -546,12 +543,12 @@ mod tests {
                 Action::Wait | Action::Close(_) => {}
             };
             for piece in sent.chunks(size) {
-                see(session.step(Input::Bytes(piece), now()));
+                see(session.step(Input::Bytes(piece), AT));
             }
             for answer in answers {
                 let refused = Answer::Refused("no".into());
                 let answer = [Answer::Kept, Answer::Known, refused, Answer::Busy][answer].clone();
-                see(session.step(Input::Stored(answer), now()));
+                see(session.step(Input::Stored(answer), AT));
             }
             prop_assert!(to_peer.len() <= 1);
             for command in to_peer {
@@ -571,7 +568,7 @@ mod tests {
             pieces in vec(hostile(), 0..10), inputs in vec(0_usize..6, 0..30)
         ) {
             let mut session = Session::new("p", None);
-            session.step(Input::Bytes(&request("note", &FIXED)), now());
+            session.step(Input::Bytes(&request("note", &FIXED)), AT);
             for (n, input) in inputs.into_iter().enumerate() {
                 let input = match input {
                     0 => Input::Eof,
@@ -580,7 +577,7 @@ mod tests {
                     3 => Input::Stored(Answer::Kept),
                     _ => Input::Bytes(pieces.get(n).map_or(&b"HANGUP\n"[..], Vec::as_slice)),
                 };
-                session.step(input, now());
+                session.step(input, AT);
             }
         }
     }

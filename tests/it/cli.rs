@@ -1,0 +1,192 @@
+//! The command line as people and scripts meet it: words, lines of JSON, exit codes.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::server::{Server, calljournal, output, plain_call, said};
+
+/// A directory with the journal of two calls, and no server.
+fn journal() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    for telling in plain_call(0, 1_795_390_723).into_iter().chain(plain_call(8, 1_795_390_800)) {
+        assert!(telling.tell(server.agi));
+    }
+    server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
+    server.stop();
+    dir
+}
+
+fn told(dir: &Path, arguments: &[&str]) -> String {
+    let told = output(dir, arguments);
+    assert_eq!(told.status.code(), Some(0), "{}", said(&told));
+    String::from_utf8(told.stdout).unwrap()
+}
+
+fn json(dir: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&told(dir, arguments)).unwrap()
+}
+
+#[test]
+fn calls_are_listed_newest_first_as_a_table_and_as_json() {
+    let dir = journal();
+    let table = told(dir.path(), &["calls"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(lines[0].starts_with("Started"), "{table}");
+    assert!(lines[1].starts_with("2026-11-22 23:40:00") && lines[1].contains("ANSWERED"), "{table}");
+    assert!(!table.contains('\u{1b}'), "colour where there is no terminal");
+    let calls = json(dir.path(), &["calls", "--json"]);
+    assert_eq!(calls[0]["linkedid"], "1795390800.8");
+    assert_eq!(calls[1]["linkedid"], "1795390723.0");
+    assert_eq!(json(dir.path(), &["calls", "--json", "--limit", "1"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn times_are_told_in_the_configured_zone() {
+    let dir = journal();
+    let told =
+        calljournal(dir.path(), &["calls"]).env("CALLJOURNAL_CALL__TIMEZONE", "Asia/Tokyo").output().unwrap();
+    assert!(said(&told).contains("2026-11-23 08:40:00"), "{}", said(&told));
+}
+
+#[test]
+fn a_call_is_found_by_every_name_it_has() {
+    let dir = journal();
+    let last = json(dir.path(), &["show", "last", "--json"]);
+    assert_eq!(last["call"]["linkedid"], "1795390800.8");
+    let id = last["call"]["id"].as_str().unwrap().to_owned();
+    for name in [id.as_str(), &id[..18], &id.to_uppercase()[..18], "1795390800.8", "1795390800.9"] {
+        assert_eq!(json(dir.path(), &["show", name, "--json"])["call"]["id"], id.as_str(), "{name}");
+    }
+    for name in ["1795390999.0", "ffffffff", "nobody", ""] {
+        let refused = output(dir.path(), &["show", name]);
+        assert_eq!(refused.status.code(), Some(1), "{name}");
+        assert!(said(&refused).contains("calljournal calls"), "{}", said(&refused));
+    }
+}
+
+#[test]
+fn a_call_is_told_as_story_legs_and_events() {
+    let dir = journal();
+    let page = told(dir.path(), &["show", "last", "--events"]);
+    for word in ["79190000000", "73512020318", "ANSWERED", "101", "Outcome", "What it did", "hangup"] {
+        assert!(page.contains(word), "{word} is not in\n{page}");
+    }
+    let whole = json(dir.path(), &["show", "last", "--json", "--events"]);
+    assert!(!whole["story"].as_array().unwrap().is_empty());
+    assert_eq!(whole["cdr"].as_array().unwrap().len(), 1);
+    assert_eq!(whole["events"].as_array().unwrap().len(), 5);
+    assert!(whole["events"][0]["note"].is_string());
+    assert!(json(dir.path(), &["show", "last", "--json"]).get("events").is_none());
+}
+
+#[test]
+fn without_a_journal_it_is_said_where_one_comes_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = output(dir.path(), &["calls"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("calljournal serve"), "{}", said(&refused));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "reading made something");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let dir = journal();
+    let mut process = calljournal(dir.path(), &["calls", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(process.stdout.take());
+    let ended = process.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), said(&ended)), (Some(0), String::new()));
+}
+
+#[test]
+fn a_wrong_command_line_is_code_2_and_an_unknown_key_names_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    for wrong in [&["call"][..], &["calls", "--limit", "0"], &["show"], &[]] {
+        assert_eq!(output(dir.path(), wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    std::fs::write(dir.path().join("cj.toml"), "[agi]\nallow = []\nlisten_at = 1\n").unwrap();
+    for command in ["check", "calls", "serve"] {
+        let refused = output(dir.path(), &["--config", "cj.toml", command]);
+        assert_eq!(refused.status.code(), Some(1));
+        let said = said(&refused);
+        assert!(
+            said.contains("cj.toml, line 3: no such key in [agi]: listen_at; did you mean listen?"),
+            "{said}"
+        );
+    }
+    let refused = output(dir.path(), &["--config", "absent.toml", "check"]);
+    assert!(said(&refused).contains("absent.toml"), "{}", said(&refused));
+}
+
+/// `check` on free ports, with the spool of the test.
+fn check(dir: &Path) -> (Option<i32>, String) {
+    let checked = calljournal(dir, &["check"])
+        .env("CALLJOURNAL_AGI__LISTEN", "127.0.0.1:0")
+        .env("CALLJOURNAL_HTTP__LISTEN", "127.0.0.1:0")
+        .env("CALLJOURNAL_SPOOL__DIR", dir.join("spool"))
+        .output()
+        .unwrap();
+    (checked.status.code(), said(&checked))
+}
+
+#[test]
+fn check_tells_what_is_missing_and_the_command_that_mends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, text) = check(dir.path());
+    let make = format!("install -d -m 2770 -o asterisk -g asterisk {}/spool", dir.path().display());
+    assert!(code == Some(0) && text.contains("warn  spool:") && text.contains(&make), "{text}");
+
+    let spool = dir.path().join("spool");
+    std::fs::create_dir(&spool).unwrap();
+    std::fs::set_permissions(&spool, PermissionsExt::from_mode(0o2770)).unwrap();
+    let (code, text) = check(dir.path());
+    assert!(code == Some(0) && !text.contains("warn") && !text.contains("FAIL"), "{text}");
+    assert!(text.contains("calljournal.db will be made"), "{text}");
+    assert!(!dir.path().join("calljournal.db").exists(), "check made a database");
+}
+
+#[test]
+fn check_names_who_holds_the_port_and_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let checked =
+        calljournal(dir.path(), &["check"]).env("CALLJOURNAL_AGI__LISTEN", &address).output().unwrap();
+    assert_eq!(checked.status.code(), Some(1));
+    let text = said(&checked);
+    assert!(text.contains(&format!("FAIL  FastAGI: {address} is held by")), "{text}");
+    assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
+}
+
+#[test]
+fn a_journal_that_is_none_is_told_by_check() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("calljournal.db"),
+        "this is no database, and long enough to be read as one",
+    )
+    .unwrap();
+    let (code, text) = check(dir.path());
+    assert!(code == Some(1) && text.contains("FAIL  database:"), "{text}");
+}
+
+#[test]
+fn every_key_can_be_read_and_the_completions_of_a_shell_be_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = told(dir.path(), &["check", "--defaults"]);
+    assert!(keys.contains("grace_ms = 1500"));
+    std::fs::write(dir.path().join("all.toml"), keys).unwrap();
+    told(dir.path(), &["--config", "all.toml", "check", "--defaults"]);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(told(dir.path(), &["completions", shell]).contains("calljournal"));
+    }
+}

@@ -1,0 +1,201 @@
+//! `calljournal serve` as an administrator meets it: starts with nothing, stops cleanly, says how it is.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+
+use diesel::connection::SimpleConnection;
+use serde_json::Value;
+
+use crate::server::{PATIENCE, Server, Telling, calljournal, count, database, output, plain_call, said};
+
+fn show(dir: &std::path::Path, name: &str) -> Value {
+    let shown = output(dir, &["show", name, "--json", "--events"]);
+    assert!(shown.status.success(), "{}", said(&shown));
+    serde_json::from_slice(&shown.stdout).unwrap()
+}
+
+#[test]
+fn with_no_configuration_in_an_empty_directory_it_works_and_says_what_to_do_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    for telling in plain_call(0, 1_795_390_723) {
+        assert!(telling.tell(server.agi), "{telling:?}");
+    }
+    server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let (status, rest) = server.stop();
+    assert_eq!(status.code(), Some(0));
+    let rest = rest.join("\n");
+    assert!(rest.contains("install -d -m 2770"), "no word about the spool directory: {rest}");
+    assert!(rest.contains("calljournal.conf"), "no word about the next step: {rest}");
+
+    let call = show(dir.path(), "last");
+    assert_eq!(call["call"]["linkedid"], "1795390723.0");
+    assert_eq!(call["events"].as_array().unwrap().len(), 5);
+    assert!(dir.path().join("calljournal.db").exists());
+    let mode = std::fs::metadata(dir.path().join("calljournal.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "others can read who called whom");
+}
+
+#[test]
+fn a_call_is_told_as_ended_when_its_grace_is_over_also_across_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens there: the notice stays in the outbox.
+    let environment = [("CALLJOURNAL_NOTIFY", r#"[{ name = "crm", url = "http://127.0.0.1:1/" }]"#)];
+    let server = Server::start(dir.path(), &environment);
+    for telling in plain_call(0, 1_795_390_723) {
+        assert!(telling.tell(server.agi));
+    }
+    assert_eq!(server.stop().0.code(), Some(0));
+    let endings = || count(dir.path(), "SELECT count(*) AS n FROM notices WHERE kind = 'call.ended'");
+    assert_eq!(endings(), 0, "nobody waited for the grace");
+
+    let server = Server::start(dir.path(), &environment);
+    server.page_when("/healthz", |body| body.contains("\"notices_waiting\":1"));
+    assert_eq!(endings(), 1);
+    server.stop();
+}
+
+#[test]
+fn what_was_received_before_the_stop_is_acknowledged_and_what_was_not_gets_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("CALLJOURNAL_AGI__ACK_TIMEOUT_MS", "2000")]);
+    let unread = TcpStream::connect(server.agi).unwrap();
+    unread.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&unread).write_all(b"agi_network: yes\n").unwrap();
+    let agi = server.agi;
+    let told: Vec<_> = (0..40)
+        .map(|n| {
+            std::thread::spawn(move || {
+                let uid = format!("1795390723.{n}");
+                let telling = Telling::new("start", &uid, &uid, 1, 1_795_390_723_000, &[]);
+                (telling.tell(agi), uid)
+            })
+        })
+        .collect();
+    server.terminate();
+    let acked: Vec<String> =
+        told.into_iter().map(|t| t.join().unwrap()).filter_map(|(acked, uid)| acked.then_some(uid)).collect();
+    let mut answer = String::new();
+    let _ = std::io::Read::read_to_string(&mut &unread, &mut answer);
+    assert_eq!(answer, "FAILURE\n", "who was not read yet waits for an answer");
+    let (status, _) = server.wait();
+    assert_eq!(status.code(), Some(0));
+
+    // What was acknowledged is there for the next one, settled or not.
+    let server = Server::start(dir.path(), &[]);
+    server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
+    for uid in acked {
+        show(dir.path(), &uid);
+    }
+    server.stop();
+}
+
+#[test]
+fn sigint_stops_it_as_sigterm_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let pid = server.pid().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn two_that_start_at_once_on_one_new_database_both_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let starts: Vec<_> = (0..2)
+        .map(|_| {
+            let path = dir.path().to_owned();
+            std::thread::spawn(move || Server::start(&path, &[]))
+        })
+        .collect();
+    let servers: Vec<Server> = starts.into_iter().map(|s| s.join().unwrap()).collect();
+    for (n, server) in servers.iter().enumerate() {
+        let uid = format!("1795390723.{n}");
+        assert!(Telling::new("start", &uid, &uid, 1, 1_795_390_723_000, &[]).tell(server.agi));
+    }
+    for server in servers {
+        assert_eq!(server.stop().0.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ended = calljournal(dir.path(), &["serve"])
+        .env("CALLJOURNAL_AGI__LISTEN", taken.local_addr().unwrap().to_string())
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let said = said(&ended);
+    assert!(said.contains("core-fastagi") && said.contains("listen"), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was made");
+}
+
+#[test]
+fn health_readiness_and_metrics_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    assert!(plain_call(0, 1_795_390_723)[0].tell(server.agi));
+    let (status, body) = server.page("/healthz");
+    let health: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &health["status"]), (200, &Value::from("ok")));
+    for number in ["unsettled", "unsettled_age_s", "notices_waiting"] {
+        assert!(health[number].is_number(), "{body}");
+    }
+    assert_eq!(server.page("/readyz").0, 200);
+    assert_eq!(server.page("/nothing").0, 404);
+    let body = server.page_when("/metrics", |body| body.contains("calljournal_agi_ack_seconds_count 1"));
+    for line in [
+        "calljournal_agi_sessions_total{outcome=\"acked\"} 1",
+        "calljournal_events_accepted_total{feed=\"agi\"} 1",
+        "# TYPE calljournal_agi_ack_seconds histogram",
+        "# HELP calljournal_events_unsettled ",
+        "calljournal_accept_queue 0",
+    ] {
+        assert!(body.contains(line), "{line} is not in\n{body}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_database_that_cannot_be_written_is_told_as_unhealthy_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    // Somebody else holds the write lock for good.
+    let mut holder = database(dir.path());
+    holder.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let (status, body) = server.page("/healthz");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("\"reason\""), "{body}");
+    holder.batch_execute("ROLLBACK").unwrap();
+    server.page_when("/healthz", |body| body.contains("\"ok\""));
+    server.stop();
+}
+
+#[test]
+fn systemd_hears_ready_then_that_it_lives_then_stopping() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut bytes = [0; 256];
+        let len = systemd.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..len]).trim().to_owned()
+    };
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let server = Server::start(dir.path(), &environment);
+    assert_eq!(hear(), "READY=1");
+    assert_eq!(hear(), "WATCHDOG=1");
+    server.terminate();
+    let mut last = hear();
+    while last == "WATCHDOG=1" {
+        last = hear();
+    }
+    assert_eq!(last, "STOPPING=1");
+    assert_eq!(server.wait().0.code(), Some(0));
+}
