@@ -132,9 +132,18 @@ fn row(line: &str) -> Option<Row> {
 
 /// The fields of a CSV line in which every field is quoted and a quote inside is doubled.
 fn fields(line: &str) -> Vec<String> {
-    let inner = line.trim().trim_start_matches('"');
-    let inner = inner.strip_suffix('"').unwrap_or(inner);
-    inner.split("\",\"").map(|field| field.replace("\"\"", "\"")).collect()
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.next_if_eq(&'"').is_some() => field.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    fields.push(field);
+    fields
 }
 
 /// The first call of these rows, once all of its channels are gone.

@@ -10,6 +10,7 @@ mod ten;
 mod verdict;
 mod webhook;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -108,6 +109,8 @@ impl Stage {
     fn set_up(roots: &[Root], directory: &Path, filter: &str, oracle_only: bool) -> Result<Stage> {
         let spool = directory.join("spool");
         std::fs::create_dir_all(&spool)?;
+        // As the documentation has it made: both Asterisk and the server may write there.
+        std::fs::set_permissions(&spool, std::fs::Permissions::from_mode(0o2770))?;
         let webhook = Webhook::listen()?;
         let mut journal = Journal::configured(directory, &spool, &webhook.url())?;
         if !oracle_only {

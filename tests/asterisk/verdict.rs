@@ -18,7 +18,7 @@ const END_BOUND: i64 = 100_000;
 /// The same for ringing and talking.
 const TIMES_BOUND: i64 = 150_000;
 /// How long a notice may take before it counts as missing.
-const NOTICE_PATIENCE: Duration = Duration::from_secs(40);
+const NOTICE_PATIENCE: Duration = Duration::from_secs(12);
 
 /// One line of the table.
 pub struct Row {
@@ -181,6 +181,7 @@ fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) 
     must("number of transfers", &call["transfers"].as_array().map_or(0, Vec::len).into(), truth.transfers.len().into());
     must("number of transfers, as played,", &truth.transfers.len().into(), expect.transfer.iter().len().into());
     if let Some((by, to)) = expect.transfer {
+        must("by and to, as played,", &format!("{:?}", truth.transfers).into(), format!("{:?}", [(by, to)]).into());
         must("transfers[0].by", &call["transfers"][0]["by"]["number"], by.into());
         must("transfers[0].to", &call["transfers"][0]["to"], to.into());
         must("transfers[0].how", &call["transfers"][0]["how"], "blind".into());
