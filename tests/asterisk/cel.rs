@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub struct Row {
     pub at: i64,
     /// The channel's name, such as `PJSIP/101-00000003`.
     pub channel: String,
+    /// The caller ID's name.
+    pub name: String,
     uniqueid: String,
     linkedid: String,
     /// The row as written.
@@ -29,6 +32,8 @@ pub struct Row {
 #[derive(Clone, Debug)]
 pub struct Truth {
     pub linkedid: String,
+    /// The caller's name, as Asterisk took it from SIP.
+    pub caller_name: String,
     pub started: i64,
     /// The last LINKEDID_END: the last channel of the call is gone.
     pub ended: i64,
@@ -48,15 +53,20 @@ pub struct Leg {
     pub number: String,
     pub started: i64,
     pub answered: Option<i64>,
+    /// When it was first put through: Dial hangs up a group's other phones in between.
+    pub bridged: Option<i64>,
     pub ended: i64,
     /// Time spent in bridges, microseconds.
     pub talked: i64,
 }
 
 impl Leg {
-    /// From being called to the answer, or to the end where nobody answered; microseconds.
-    pub fn rang(&self) -> i64 {
-        self.answered.unwrap_or(self.ended) - self.started
+    /// How long it rang, at least and at most: from being called to the answer or the end. A phone that was picked up
+    /// is answered by its own word and talks by Asterisk's a little later; both count. Microseconds.
+    pub fn rang(&self) -> RangeInclusive<i64> {
+        let least = self.answered.unwrap_or(self.ended);
+        let most = self.answered.and(self.bridged).unwrap_or(least);
+        least - self.started..=most - self.started
     }
 }
 
@@ -66,9 +76,15 @@ impl Truth {
         self.legs.iter().filter(|leg| leg.talked > 0).min_by_key(|leg| leg.answered)
     }
 
-    /// From the call's start to its first answer by a person, or to its end; microseconds.
-    pub fn waited(&self) -> i64 {
-        self.winner().and_then(|leg| leg.answered).unwrap_or(self.ended) - self.started
+    /// From the call's start to its first answer by a person, at least and at most, or to its end; microseconds.
+    pub fn waited(&self) -> RangeInclusive<i64> {
+        match self.winner() {
+            Some(leg) => {
+                let before = leg.started - self.started;
+                leg.rang().start() + before..=leg.rang().end() + before
+            }
+            None => self.ended - self.started..=self.ended - self.started,
+        }
     }
 
     /// All the time that people talked, over every transfer; microseconds.
@@ -124,6 +140,7 @@ fn row(line: &str) -> Option<Row> {
         event: field(0)?,
         at: seconds.parse::<i64>().ok()? * 1_000_000 + micros.parse::<i64>().ok()?,
         channel: field(6)?,
+        name: field(3)?,
         uniqueid: field(8)?,
         linkedid: field(9)?,
         text: line.to_owned(),
@@ -150,16 +167,19 @@ fn fields(line: &str) -> Vec<String> {
 fn whole_call(rows: &[Row]) -> Option<Truth> {
     let linkedid = rows.iter().find(|row| row.event == "CHAN_START")?.linkedid.clone();
     let rows: Vec<Row> = rows.iter().filter(|row| row.linkedid == linkedid).cloned().collect();
-    let of = |event: &str| rows.iter().filter(|row| row.event == event).map(|row| row.uniqueid.as_str()).collect::<BTreeSet<_>>();
+    let of = |event: &str| {
+        rows.iter().filter(|row| row.event == event).map(|row| row.uniqueid.as_str()).collect::<BTreeSet<_>>()
+    };
     if of("CHAN_START") != of("CHAN_END") {
         return None;
     }
     let ended = rows.iter().rev().find(|row| row.event == "LINKEDID_END")?.at;
     let begun = rows.iter().filter(|row| row.event == "CHAN_START");
-    let started = begun.clone().find(|row| row.uniqueid == linkedid)?.at;
+    let first = begun.clone().find(|row| row.uniqueid == linkedid)?;
+    let (started, caller_name) = (first.at, first.name.clone());
     let legs = begun.filter(|row| row.uniqueid != linkedid).filter_map(|start| leg(start, &rows)).collect();
     let transfers = rows.iter().filter(|row| row.event == "BLINDTRANSFER").map(transfer).collect();
-    Some(Truth { linkedid, started, ended, legs, transfers, rows })
+    Some(Truth { linkedid, caller_name, started, ended, legs, transfers, rows })
 }
 
 fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
@@ -179,6 +199,7 @@ fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
         number: number(&start.channel).to_owned(),
         started: start.at,
         answered: own().find(|row| row.event == "ANSWER").map(|row| row.at),
+        bridged: own().find(|row| row.event == "BRIDGE_ENTER").map(|row| row.at),
         ended,
         talked,
     })

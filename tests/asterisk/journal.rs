@@ -34,7 +34,13 @@ impl Journal {
             spool.display(),
         );
         fs::write(&config, text)?;
-        Ok(Journal { config, log: directory.join("calljournal.log"), http, agi: format!("127.0.0.1:{agi}"), process: None })
+        Ok(Journal {
+            config,
+            log: directory.join("calljournal.log"),
+            http,
+            agi: format!("127.0.0.1:{agi}"),
+            process: None,
+        })
     }
 
     /// Runs `serve`; returns when it says that it is ready.
@@ -45,7 +51,8 @@ impl Journal {
         self.process = Some(command.spawn().context("starting calljournal serve")?);
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
-            if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten()) {
+            if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten())
+            {
                 bail!("calljournal serve ended at its start ({status}):\n{}", self.log_text());
             }
             if self.is_ready() {
@@ -101,7 +108,8 @@ impl Journal {
         if !output.status.success() {
             bail!("calljournal {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
-        serde_json::from_slice(&output.stdout).with_context(|| format!("calljournal {} printed no JSON", arguments.join(" ")))
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("calljournal {} printed no JSON", arguments.join(" ")))
     }
 
     /// Its log so far.

@@ -60,7 +60,9 @@ impl Root {
         let shipped = self.path.join("etc/asterisk/asterisk.conf");
         let text = fs::read_to_string(&shipped).with_context(|| format!("reading {}", shipped.display()))?;
         let line = text.lines().find(|line| line.starts_with("astmoddir"));
-        let path = line.and_then(|line| line.split("=>").nth(1)).context("no astmoddir in the root's asterisk.conf")?;
+        let path = line
+            .and_then(|line| line.split("=>").nth(1))
+            .context("no astmoddir in the root's asterisk.conf")?;
         Ok(path.trim().to_owned())
     }
 }
@@ -121,7 +123,11 @@ impl Pbx {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
             if let Some(status) = self.process.try_wait()? {
-                bail!("Asterisk {} ended at its start ({status}); see {}", self.version, self.run.join("console.log").display());
+                bail!(
+                    "Asterisk {} ended at its start ({status}); see {}",
+                    self.version,
+                    self.run.join("console.log").display()
+                );
             }
             if self.run.join("run/asterisk.ctl").exists()
                 && self.console("core waitfullybooted").is_ok_and(|answer| answer.contains("fully booted"))
@@ -130,16 +136,26 @@ impl Pbx {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        bail!("Asterisk {} did not start within a minute; see {}", self.version, self.run.join("log/full.log").display());
+        bail!(
+            "Asterisk {} did not start within a minute; see {}",
+            self.version,
+            self.run.join("log/full.log").display()
+        );
     }
 
     /// An Asterisk without one of these starts happily and fails every call.
     fn check_modules(&self) -> Result<()> {
         let running = self.console("module show")?;
-        for needed in ["chan_pjsip", "res_pjsip_refer", "res_agi", "app_stack", "cel_custom", "cdr_csv", "func_shell"] {
+        for needed in
+            ["chan_pjsip", "res_pjsip_refer", "res_agi", "app_stack", "cel_custom", "cdr_csv", "func_shell"]
+        {
             let row = running.lines().find(|line| line.starts_with(needed));
             if !row.is_some_and(|row| row.contains("Running") && !row.contains("Not Running")) {
-                bail!("{needed} does not run in Asterisk {}; see {}", self.version, self.run.join("log/full.log").display());
+                bail!(
+                    "{needed} does not run in Asterisk {}; see {}",
+                    self.version,
+                    self.run.join("log/full.log").display()
+                );
             }
         }
         Ok(())
@@ -148,7 +164,8 @@ impl Pbx {
     /// What the console answers to `command`.
     pub fn console(&self, command: &str) -> Result<String> {
         let mut remote = enter(&self.root, &self.run, &self.spool);
-        let output = remote.args(["/usr/sbin/asterisk", "-C", "/srv/etc/asterisk.conf", "-rx", command]).output()?;
+        let output =
+            remote.args(["/usr/sbin/asterisk", "-C", "/srv/etc/asterisk.conf", "-rx", command]).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -207,7 +224,8 @@ fn enter(root: &Root, run: &Path, spool: &Path) -> Command {
 
 /// Ports on 127.0.0.1 that were free a moment ago, all different.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let held: Vec<UdpSocket> = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let held: Vec<UdpSocket> =
+        (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     held.iter().map(|socket| Ok(socket.local_addr()?.port())).collect()
 }
 
@@ -246,7 +264,9 @@ fn configure(root: &Root, run: &Path, name: &str, server: &str, ports: &[u16]) -
 /// The shipped files, byte for byte, under the names by which an administrator includes them.
 fn include_shipped_dialplan(run: &Path) -> Result<()> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplan");
-    for (from, to) in [("calljournal.conf", "calljournal.conf"), ("plain/extensions_custom.conf", "extensions_custom.conf")] {
+    for (from, to) in
+        [("calljournal.conf", "calljournal.conf"), ("plain/extensions_custom.conf", "extensions_custom.conf")]
+    {
         let path = shipped.join(from);
         fs::copy(&path, run.join("etc").join(to)).with_context(|| format!("copying {}", path.display()))?;
     }

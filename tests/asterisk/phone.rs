@@ -26,7 +26,13 @@ pub struct Phone {
 impl Phone {
     /// The phone `number` of `pbx` with one of the `sipp/phone-….xml` behaviours.
     pub fn at(pbx: &Pbx, number: u16, behaviour: &'static str) -> Phone {
-        Phone { behaviour, number: number.to_string(), port: pbx.phone_port(number), keys: vec![], milliseconds: vec![] }
+        Phone {
+            behaviour,
+            number: number.to_string(),
+            port: pbx.phone_port(number),
+            keys: vec![],
+            milliseconds: vec![],
+        }
     }
 
     /// Somebody outside who calls `did` through the trunk of `context`, with one of the `sipp/caller-….xml` behaviours.
@@ -53,7 +59,8 @@ impl Phone {
         fs::create_dir_all(directory)?;
         let stem = directory.join(format!("{}-{}", self.number, self.behaviour));
         let file = |kind: &str| stem.with_extension(kind);
-        let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/asterisk/sipp/{}.xml", self.behaviour));
+        let scenario =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/asterisk/sipp/{}.xml", self.behaviour));
 
         let mut command = Command::new("sipp");
         command.arg(format!("127.0.0.1:{}", pbx.sip)).arg("-sf").arg(scenario);
@@ -149,7 +156,9 @@ impl Diary {
         let mut entries = HashMap::new();
         for line in text.lines() {
             let mut words = line.split_whitespace();
-            let (Some(word), Some(seconds), Some(micros)) = (words.next(), words.next(), words.next()) else { continue };
+            let (Some(word), Some(seconds), Some(micros)) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
             let (Ok(seconds), Ok(micros)) = (seconds.parse::<f64>(), micros.parse::<f64>()) else { continue };
             let at = seconds as i64 * 1_000_000 + micros as i64;
             let rest = words.collect::<Vec<_>>().join(" ");

@@ -102,8 +102,14 @@ pub fn measure(pbx: &Pbx, journal: &str, logs: &Path) -> Result<Vec<Measured>> {
 
 fn times(played: &Played) -> Result<(i64, i64)> {
     let asked = played.caller.at("INVITE").context("the caller wrote down no INVITE")?;
-    let first = played.phones.iter().filter_map(|phone| phone.at("INVITE")).min().context("no phone got an INVITE")?;
-    let picked_up = played.phones.iter().find_map(|phone| phone.at("200")).context("no phone was picked up")?;
+    let first = played
+        .phones
+        .iter()
+        .filter_map(|phone| phone.at("INVITE"))
+        .min()
+        .context("no phone got an INVITE")?;
+    let picked_up =
+        played.phones.iter().find_map(|phone| phone.at("200")).context("no phone was picked up")?;
     let bridged = played.truth.first("BRIDGE_ENTER", true).context("the caller was never bridged")?;
     Ok((first - asked, bridged - picked_up))
 }
@@ -112,7 +118,8 @@ fn times(played: &Played) -> Result<(i64, i64)> {
 fn too_long((invite, bridge): (i64, i64), time_out: Duration) -> Option<String> {
     let allowed = i64::try_from((time_out + SLACK).as_micros()).ok()?;
     let total = invite.max(0) + bridge.max(0);
-    (total > allowed).then(|| format!("{} ms longer than without calljournal: more than one time-out", total / 1000))
+    (total > allowed)
+        .then(|| format!("{} ms longer than without calljournal: more than one time-out", total / 1000))
 }
 
 /// Accepts, holds each connection for five seconds without a word, and closes it.

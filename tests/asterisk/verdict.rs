@@ -1,6 +1,7 @@
 //! Holds what the journal tells about a call against what Asterisk says, and keeps both where they differ.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,14 @@ impl Row {
 }
 
 /// What the journal tells about the call of `truth`, compared with it and with what the scenario was made for.
-pub fn judge(name: &str, expect: &Expect, truth: &Truth, pbx: &Pbx, journal: &Journal, webhook: &Webhook) -> Row {
+pub fn judge(
+    name: &str,
+    expect: &Expect,
+    truth: &Truth,
+    pbx: &Pbx,
+    journal: &Journal,
+    webhook: &Webhook,
+) -> Row {
     let post = wait_for_notice(webhook, pbx, truth);
     let shown = match wait_for_shown(journal, pbx, truth) {
         Ok(shown) => shown,
@@ -149,8 +157,10 @@ fn wait_for_shown(journal: &Journal, pbx: &Pbx, truth: &Truth) -> Result<Value> 
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let calls = journal.calls()?;
-        let found: Vec<&Value> =
-            calls.iter().filter(|call| call["pbx"] == pbx.name.as_str() && call["linkedid"] == truth.linkedid.as_str()).collect();
+        let found: Vec<&Value> = calls
+            .iter()
+            .filter(|call| call["pbx"] == pbx.name.as_str() && call["linkedid"] == truth.linkedid.as_str())
+            .collect();
         match found.as_slice() {
             [call] => return journal.show(call["id"].as_str().unwrap_or_default()),
             [] if Instant::now() < deadline => thread::sleep(Duration::from_millis(200)),
@@ -170,6 +180,7 @@ fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) 
     must("state", &call["state"], "ended".into());
     must("direction", &call["direction"], "inbound".into());
     must("source.number", &call["source"]["number"], OUTSIDE.into());
+    must("source.name", &call["source"]["name"], truth.caller_name.as_str().into());
     must("end_time_known", &call["end_time_known"], true.into());
     must("disposition", &call["disposition"], expect.disposition.into());
     must("abandoned", &call["abandoned"], expect.abandoned.into());
@@ -178,10 +189,22 @@ fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) 
 
     let winner = truth.winner().map(|leg| leg.number.as_str());
     must("answered_by.number, which CEL names,", &call["answered_by"]["number"], winner.into());
-    must("number of transfers", &call["transfers"].as_array().map_or(0, Vec::len).into(), truth.transfers.len().into());
-    must("number of transfers, as played,", &truth.transfers.len().into(), expect.transfer.iter().len().into());
+    must(
+        "number of transfers",
+        &call["transfers"].as_array().map_or(0, Vec::len).into(),
+        truth.transfers.len().into(),
+    );
+    must(
+        "number of transfers, as played,",
+        &truth.transfers.len().into(),
+        expect.transfer.iter().len().into(),
+    );
     if let Some((by, to)) = expect.transfer {
-        must("by and to, as played,", &format!("{:?}", truth.transfers).into(), format!("{:?}", [(by, to)]).into());
+        must(
+            "by and to, as played,",
+            &format!("{:?}", truth.transfers).into(),
+            format!("{:?}", [(by, to)]).into(),
+        );
         must("transfers[0].by", &call["transfers"][0]["by"]["number"], by.into());
         must("transfers[0].to", &call["transfers"][0]["to"], to.into());
         must("transfers[0].how", &call["transfers"][0]["how"], "blind".into());
@@ -190,31 +213,31 @@ fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) 
         let leg = leg(call, |leg| leg["number"] == *number && leg["role"] == "called");
         must(&format!("outcome of {number}"), &leg["outcome"], (*outcome).into());
     }
-    let called = call["legs"].as_array().map_or(0, |legs| legs.iter().filter(|leg| leg["role"] == "called").count());
+    let called =
+        call["legs"].as_array().map_or(0, |legs| legs.iter().filter(|leg| leg["role"] == "called").count());
     must("number of called legs", &called.into(), truth.legs.len().into());
 }
 
-/// Ringing and talking of the call and of each leg: the errors in microseconds.
+/// Ringing and talking of the call and of each leg: the errors in microseconds, ringing's against the earliest answer.
 fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec<i64>) {
-    let mut differ = |what: String, told: &Value, meant: i64| match told.as_i64() {
-        Some(told) => {
-            let error = told * 1000 - meant;
-            if error.abs() > TIMES_BOUND {
-                wrong.push(format!("{what} is {told} ms, {} ms off", ms(error)));
-            }
-            error
+    let mut differ = |what: String, told: &Value, meant: RangeInclusive<i64>| {
+        let Some(told) = told.as_i64().map(|told| told * 1000) else {
+            wrong.push(format!("{what} is {told}, not {} ms", ms(*meant.start())));
+            return *meant.start();
+        };
+        let beyond = told - told.clamp(*meant.start(), *meant.end());
+        if beyond.abs() > TIMES_BOUND {
+            wrong.push(format!("{what} is {} ms, {} ms off", ms(told), ms(beyond)));
         }
-        None => {
-            wrong.push(format!("{what} is {told}, not {} ms", ms(meant)));
-            meant
-        }
+        told - meant.start()
     };
+    let exactly = |micros| micros..=micros;
     let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], truth.waited())];
-    let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], truth.talked())];
+    let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], exactly(truth.talked()))];
     for meant in &truth.legs {
         let told = leg(call, |leg| leg["uniqueid"] == meant.uniqueid.as_str());
         rings.push(differ(format!("ring_ms of {}", meant.number), &told["ring_ms"], meant.rang()));
-        talks.push(differ(format!("talk_ms of {}", meant.number), &told["talk_ms"], meant.talked));
+        talks.push(differ(format!("talk_ms of {}", meant.number), &told["talk_ms"], exactly(meant.talked)));
     }
     (rings, talks)
 }
@@ -244,8 +267,11 @@ fn evidence(truth: &Truth, pbx: &Pbx, shown: &Value, webhook: &Webhook) -> Strin
     let cdr = fs::read_to_string(pbx.cdr()).unwrap_or_default();
     let cdr: Vec<&str> = cdr.lines().filter(|line| line.contains(&truth.linkedid)).collect();
     let posts = webhook.posts();
-    let posts: Vec<String> =
-        posts.iter().filter(|post| post.body["data"]["linkedid"] == truth.linkedid.as_str()).map(|post| post.body.to_string()).collect();
+    let posts: Vec<String> = posts
+        .iter()
+        .filter(|post| post.body["data"]["linkedid"] == truth.linkedid.as_str())
+        .map(|post| post.body.to_string())
+        .collect();
     let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
     format!(
         "--- CEL\n{}\n--- CDR\n{}\n--- notices\n{}\n--- the journal's story\n{}\n--- the journal's call\n{}\n",

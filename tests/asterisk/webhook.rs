@@ -22,7 +22,9 @@ pub struct Post {
 impl Post {
     /// Whether it is a notice of this type about this call of this pbx.
     pub fn tells(&self, kind: &str, pbx: &str, linkedid: &str) -> bool {
-        self.body["type"] == kind && self.body["data"]["pbx"] == pbx && self.body["data"]["linkedid"] == linkedid
+        self.body["type"] == kind
+            && self.body["data"]["pbx"] == pbx
+            && self.body["data"]["linkedid"] == linkedid
     }
 }
 
@@ -78,7 +80,8 @@ fn serve(mut stream: TcpStream, posts: &Mutex<Vec<Post>>) -> Result<()> {
     let mut body = vec![0; length.min(1 << 20)];
     reader.read_exact(&mut body)?;
     let at = now();
-    let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    let body = serde_json::from_slice(&body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     if let Ok(mut posts) = posts.lock() {
         posts.push(Post { at, id, body });
     }
