@@ -52,6 +52,8 @@ pub struct Leg {
     /// The extension, from the channel's name.
     pub number: String,
     pub started: i64,
+    /// When the phone itself heard of it, where that is known: Dial prepares a whole group before it rings the first.
+    pub invited: Option<i64>,
     pub answered: Option<i64>,
     /// When it was first put through: Dial hangs up a group's other phones in between.
     pub bridged: Option<i64>,
@@ -61,12 +63,12 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// How long it rang, at least and at most: from being called to the answer or the end. A phone that was picked up
-    /// is answered by its own word and talks by Asterisk's a little later; both count. Microseconds.
+    /// How long it rang, at least and at most: from the INVITE, or from the channel's start a little earlier, to the
+    /// phone's answer, or to the bridge a little later, or to the end of what nobody answered. Microseconds.
     pub fn rang(&self) -> RangeInclusive<i64> {
-        let least = self.answered.unwrap_or(self.ended);
-        let most = self.answered.and(self.bridged).unwrap_or(least);
-        least - self.started..=most - self.started
+        let until = self.answered.unwrap_or(self.ended);
+        let talking = self.answered.and(self.bridged).unwrap_or(until);
+        until - self.invited.unwrap_or(self.started)..=talking - self.started
     }
 }
 
@@ -78,18 +80,22 @@ impl Truth {
 
     /// From the call's start to its first answer by a person, at least and at most, or to its end; microseconds.
     pub fn waited(&self) -> RangeInclusive<i64> {
-        match self.winner() {
-            Some(leg) => {
-                let before = leg.started - self.started;
-                leg.rang().start() + before..=leg.rang().end() + before
-            }
-            None => self.ended - self.started..=self.ended - self.started,
-        }
+        let winner = self.winner();
+        let until = winner.and_then(|leg| leg.answered).unwrap_or(self.ended);
+        let talking = winner.and_then(|leg| leg.bridged).unwrap_or(until);
+        until - self.started..=talking - self.started
     }
 
     /// All the time that people talked, over every transfer; microseconds.
     pub fn talked(&self) -> i64 {
         self.legs.iter().map(|leg| leg.talked).sum()
+    }
+
+    /// Takes in when phone `number` got its INVITE.
+    pub fn invited(&mut self, number: u16, at: Option<i64>) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.number == number.to_string()) {
+            leg.invited = at;
+        }
     }
 
     /// The time of the first row of this kind on this channel's call.
@@ -198,6 +204,7 @@ fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
         uniqueid: start.uniqueid.clone(),
         number: number(&start.channel).to_owned(),
         started: start.at,
+        invited: None,
         answered: own().find(|row| row.event == "ANSWER").map(|row| row.at),
         bridged: own().find(|row| row.event == "BRIDGE_ENTER").map(|row| row.at),
         ended,

@@ -35,9 +35,14 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
 
+    let named = |scenario: &Scenario| scenario.name.contains(&filter);
+    if !SCENARIOS.iter().chain([&REFUSED, &OUTAGE, &TEN]).any(named) {
+        println!("asterisk: no call is named {filter:?}");
+        return ExitCode::SUCCESS;
+    }
     let roots = Root::found();
-    if roots.len() < 2 {
-        return skipped();
+    if let Some(reason) = missing(&roots) {
+        return skipped(&reason);
     }
     match run(&roots, &filter, oracle_only) {
         Ok(0) => ExitCode::SUCCESS,
@@ -49,13 +54,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn skipped() -> ExitCode {
-    let cache = pbx::cache_directory().unwrap_or_default();
-    eprintln!("\n*********************************************************************");
-    eprintln!("*  SKIPPED: nothing was tried on a real Asterisk.                   *");
-    eprintln!("*  There are no two roots; build them with  tests/asterisk/roots    *");
-    eprintln!("*********************************************************************");
-    eprintln!("looked in {}\n", cache.display());
+/// What this machine lacks for real calls.
+fn missing(roots: &[Root]) -> Option<String> {
+    if roots.len() < 2 {
+        let cache = pbx::cache_directory().unwrap_or_default();
+        return Some(format!(
+            "no two Asterisk roots in {}: build them with  tests/asterisk/roots",
+            cache.display()
+        ));
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0")) {
+        return Some("not root: chroot and a mount namespace of its own need it".into());
+    }
+    let sipp = std::process::Command::new("sipp").arg("-v").output();
+    sipp.is_err().then(|| "no sipp, which plays the phones: tests/asterisk/roots installs it".into())
+}
+
+fn skipped(reason: &str) -> ExitCode {
+    eprintln!("\n**************************************************************");
+    eprintln!("**  SKIPPED: nothing was tried on a real Asterisk.");
+    eprintln!("**  {reason}");
+    eprintln!("**************************************************************\n");
     if std::env::var_os("CI").is_some() {
         eprintln!("CI is set, so a skipped part is a failed part");
         return ExitCode::FAILURE;
@@ -281,7 +301,7 @@ fn told_by_cel(name: &str, played: &Played, pbx: &Pbx) -> Row {
             "{:<8}   {} rang {} ms, talked {} ms",
             "",
             leg.number,
-            ms(*leg.rang().start()),
+            ms(*leg.rang().end()),
             ms(leg.talked)
         );
     }

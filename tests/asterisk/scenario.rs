@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::cel::{self, Truth};
 use crate::pbx::Pbx;
-use crate::phone::{Diary, Phone};
+use crate::phone::{Diary, Phone, Running};
 
 /// The outside caller's number in every scenario.
 pub const OUTSIDE: &str = "79193393655";
@@ -244,8 +244,12 @@ impl Scenario {
         let mut caller = self.equip(caller, times).start(pbx, &logs)?;
 
         let caller = caller.done()?;
-        let phones = phones.iter_mut().map(|phone| phone.done()).collect::<Result<_>>()?;
-        Ok(Played { truth: cel::wait_for_call(&pbx.cel(), mark)?, caller, phones })
+        let phones = phones.iter_mut().map(Running::done).collect::<Result<Vec<_>>>()?;
+        let mut truth = cel::wait_for_call(&pbx.cel(), mark)?;
+        for ((number, _), phone) in self.phones.iter().zip(&phones) {
+            truth.invited(*number, phone.at("INVITE"));
+        }
+        Ok(Played { truth, caller, phones })
     }
 
     fn equip(&self, phone: Phone, times: &[(&'static str, u64)]) -> Phone {

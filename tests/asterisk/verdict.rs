@@ -218,18 +218,18 @@ fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) 
     must("number of called legs", &called.into(), truth.legs.len().into());
 }
 
-/// Ringing and talking of the call and of each leg: the errors in microseconds, ringing's against the earliest answer.
+/// Ringing and talking of the call and of each leg: the errors in microseconds.
 fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec<i64>) {
     let mut differ = |what: String, told: &Value, meant: RangeInclusive<i64>| {
         let Some(told) = told.as_i64().map(|told| told * 1000) else {
             wrong.push(format!("{what} is {told}, not {} ms", ms(*meant.start())));
             return *meant.start();
         };
-        let beyond = told - told.clamp(*meant.start(), *meant.end());
-        if beyond.abs() > TIMES_BOUND {
-            wrong.push(format!("{what} is {} ms, {} ms off", ms(told), ms(beyond)));
+        let error = told - told.clamp(*meant.start(), *meant.end());
+        if error.abs() > TIMES_BOUND {
+            wrong.push(format!("{what} is {} ms, {} ms off", ms(told), ms(error)));
         }
-        told - meant.start()
+        error
     };
     let exactly = |micros| micros..=micros;
     let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], truth.waited())];
