@@ -39,6 +39,8 @@ pub mod call;
 
 pub mod store;
 
+pub mod notify;
+
 pub mod api;
 pub mod cli;
 

@@ -1,8 +1,8 @@
 //! What the program says of itself: its log and its metrics.
 //!
 //! The log goes to standard error, readable by people unless JSON is asked for. Metrics are recorded in the
-//! process and rendered when somebody asks; there is no listener here. Every metric that the program counts is
-//! described in [`METRICS`], with its unit in its name.
+//! process and rendered when somebody asks; there is no listener here. Every metric is described here,
+//! with its unit in its name.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -13,53 +13,49 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// How a metric moves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moves {
-    Counts,
-    Shows,
-    Spreads,
-}
+/// What is counted up: name, what it tells.
+const COUNTERS: &[(&str, &str)] = &[
+    ("calljournal_agi_sessions_total", "FastAGI sessions, by outcome"),
+    ("calljournal_events_accepted_total", "Events made durable, by feed"),
+    ("calljournal_events_duplicate_total", "Events told before"),
+    ("calljournal_calls_set_aside_total", "Calls that could not be settled"),
+    ("calljournal_spool_events_total", "Events taken in from the spool"),
+    ("calljournal_spool_garbage_total", "Lines of the spool that are no event, by reason"),
+    ("calljournal_notices_created_total", "Notices written to the outbox, by kind"),
+    ("calljournal_notice_attempts_total", "Attempts to deliver a notice, by outcome"),
+];
 
-/// Each metric: its name, how it moves, its unit, what it tells.
-const METRICS: &[(&str, Moves, Unit, &str)] = &[
-    ("calljournal_agi_sessions_total", Moves::Counts, Unit::Count, "FastAGI sessions, by outcome"),
-    ("calljournal_agi_ack_seconds", Moves::Spreads, Unit::Seconds, "From the connection to the ack"),
-    ("calljournal_agi_sessions", Moves::Shows, Unit::Count, "FastAGI sessions that are open"),
-    ("calljournal_events_accepted_total", Moves::Counts, Unit::Count, "Events made durable, by feed"),
-    ("calljournal_events_duplicate_total", Moves::Counts, Unit::Count, "Events told before"),
-    ("calljournal_accept_batch", Moves::Spreads, Unit::Count, "Events made durable by one commit"),
-    ("calljournal_store_seconds", Moves::Spreads, Unit::Seconds, "Time of a transaction, by name"),
-    ("calljournal_accept_queue", Moves::Shows, Unit::Count, "Events that wait to be made durable"),
-    ("calljournal_events_unsettled", Moves::Shows, Unit::Count, "Durable events not yet part of a call"),
-    ("calljournal_unsettled_age_seconds", Moves::Shows, Unit::Seconds, "Age of the oldest unsettled event"),
-    ("calljournal_calls_set_aside_total", Moves::Counts, Unit::Count, "Calls that could not be settled"),
-    ("calljournal_spool_events_total", Moves::Counts, Unit::Count, "Events taken in from the spool"),
+/// What goes up and down: name, unit, what it tells.
+const GAUGES: &[(&str, Unit, &str)] = &[
+    ("calljournal_agi_sessions", Unit::Count, "FastAGI sessions that are open"),
+    ("calljournal_accept_queue", Unit::Count, "Events that wait to be made durable"),
+    ("calljournal_events_unsettled", Unit::Count, "Durable events not yet part of a call"),
+    ("calljournal_unsettled_age_seconds", Unit::Seconds, "Age of the oldest of them"),
+    ("calljournal_spool_waiting_bytes", Unit::Bytes, "Bytes of the spool not yet taken in"),
+    ("calljournal_notices_waiting", Unit::Count, "Notices not yet delivered"),
+    ("calljournal_notices_oldest_seconds", Unit::Seconds, "Age of the oldest of them"),
+];
+
+/// What spreads: name, unit, upper bounds, what it tells.
+const HISTOGRAMS: &[(&str, Unit, &[f64], &str)] = &[
+    ("calljournal_agi_ack_seconds", Unit::Seconds, &MOMENTS, "From the connection to the ack"),
+    ("calljournal_store_seconds", Unit::Seconds, &MOMENTS, "Time of a transaction, by name"),
+    ("calljournal_accept_batch", Unit::Count, &NUMBERS, "Events made durable by one commit"),
     (
-        "calljournal_spool_garbage_total",
-        Moves::Counts,
-        Unit::Count,
-        "Lines of the spool that are no event, by reason",
-    ),
-    (
-        "calljournal_notices_created_total",
-        Moves::Counts,
-        Unit::Count,
-        "Notices written to the outbox, by kind",
-    ),
-    ("calljournal_notices_waiting", Moves::Shows, Unit::Count, "Notices not yet delivered"),
-    (
-        "calljournal_notice_attempts_total",
-        Moves::Counts,
-        Unit::Count,
-        "Attempts to deliver a notice, by outcome",
+        "calljournal_notice_delivery_seconds",
+        Unit::Seconds,
+        &PATIENCE,
+        "From a notice's cause to its delivery",
     ),
 ];
 
-/// Upper bounds in seconds: a phone call waits for the ack, and 250 ms is its default limit.
-const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0];
+/// A phone call waits for the ack, and 250 ms is its default limit.
+const MOMENTS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0];
 
-/// Upper bounds of what is counted: doubled up to the largest batch.
+/// A receiver may be away for a day.
+const PATIENCE: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 1800.0, 7200.0, 86400.0];
+
+/// Doubled, up to the largest batch.
 const NUMBERS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Everything that was counted.
@@ -113,10 +109,10 @@ pub fn colour(terminal: bool) -> bool {
 pub fn metrics() -> anyhow::Result<Metrics> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let handle = RECORDER.get_or_init(|| {
-        let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .and_then(|builder| builder.set_buckets(&NUMBERS))
-            .ok()?;
+        let mut builder = PrometheusBuilder::new();
+        for &(name, _, bounds, _) in HISTOGRAMS {
+            builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds).ok()?;
+        }
         let handle = builder.install_recorder().ok()?;
         describe();
         Some(handle)
@@ -125,12 +121,14 @@ pub fn metrics() -> anyhow::Result<Metrics> {
 }
 
 fn describe() {
-    for &(name, moves, unit, tells) in METRICS {
-        match moves {
-            Moves::Counts => metrics::describe_counter!(name, unit, tells),
-            Moves::Shows => metrics::describe_gauge!(name, unit, tells),
-            Moves::Spreads => metrics::describe_histogram!(name, unit, tells),
-        }
+    for &(name, tells) in COUNTERS {
+        metrics::describe_counter!(name, Unit::Count, tells);
+    }
+    for &(name, unit, tells) in GAUGES {
+        metrics::describe_gauge!(name, unit, tells);
+    }
+    for &(name, unit, _, tells) in HISTOGRAMS {
+        metrics::describe_histogram!(name, unit, tells);
     }
 }
 

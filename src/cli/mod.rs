@@ -166,6 +166,7 @@ fn serve(loaded: Loaded, file: Option<&Path>) -> anyhow::Result<()> {
     if let Some(refusal) = serve::refuses_port(&loaded) {
         anyhow::bail!("{}\n      {}", refusal.what, refusal.todo);
     }
+    serve::announce(&config, file);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -178,7 +179,7 @@ fn serve(loaded: Loaded, file: Option<&Path>) -> anyhow::Result<()> {
         let (started, addresses) = oneshot::channel();
         let greeting = async {
             if let Ok(addresses) = addresses.await {
-                serve::greet(&config, file, addresses);
+                serve::greet(&config, addresses);
             }
         };
         let (served, ()) = tokio::join!(serve::run(config.clone(), stop, started), greeting);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Loaded;
 
 /// The notices that this version sends.
-const NOTICES: [&str; 2] = ["call.ended", "call.corrected"];
+const NOTICES: [&str; 3] = ["call.ended", "call.corrected", "call.merged"];
 
 /// Adds a complaint for each thing that cannot work.
 pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
@@ -88,7 +88,7 @@ fn check_endpoints(loaded: &Loaded, complaints: &mut Vec<String>) {
         }
         for notice in &endpoint.notices {
             if !NOTICES.contains(&notice.as_str()) {
-                refuse(format!("no such notice: {notice}; there are {}", NOTICES.join(" and ")));
+                refuse(format!("no such notice: {notice}; there are {}", NOTICES.join(", ")));
             }
         }
     }

@@ -8,3 +8,4 @@
 //! feed could not deliver in time may be delivered by another, and counts once.
 
 pub mod agi;
+pub mod spool;

@@ -58,6 +58,8 @@ pub(super) struct Waiting {
     /// Whether the store has a job of ours that has not taken its batch yet.
     scheduled: bool,
     stopping: bool,
+    /// Whether the last batch could not be written: said once, not for every call of a bad hour.
+    failing: bool,
 }
 
 struct Request {
@@ -191,7 +193,12 @@ impl Drain {
         let _next = Next(&self);
         let events: usize = batch.iter().map(|r| r.events.len()).sum();
         metrics::histogram!("calljournal_accept_batch").record(events as f64);
-        match writer.tx("accept", |db| batch.iter().map(|r| append(db, r)).collect::<Result<Vec<_>, _>>()) {
+        let done =
+            writer.tx("accept", |db| batch.iter().map(|r| append(db, r)).collect::<Result<Vec<_>, _>>());
+        // Before the answers: who has one must not find that something waits still.
+        lock(&self.waiting).writing = None;
+        self.say(done.as_ref().err().filter(|e| e.is_passing()));
+        match done {
             Ok(receipts) => {
                 for (request, receipt) in batch.into_iter().zip(receipts) {
                     count(&request, receipt);
@@ -199,7 +206,6 @@ impl Drain {
                 }
             }
             Err(e) if e.is_passing() => {
-                tracing::error!(error = %e, events, "events could not be written; their senders keep them");
                 for request in batch {
                     request.answer(Err(Refused::Store(e.to_string())));
                 }
@@ -212,6 +218,17 @@ impl Drain {
             }
         }
         self.appended.notify_one();
+    }
+
+    fn say(&self, failure: Option<&StoreError>) {
+        let was = std::mem::replace(&mut lock(&self.waiting).failing, failure.is_some());
+        match failure {
+            Some(e) if !was => {
+                tracing::error!(error = %e, "events cannot be written; their senders keep them until they can");
+            }
+            None if was => tracing::info!("events are written again"),
+            _ => {}
+        }
     }
 }
 
@@ -247,32 +264,35 @@ fn append(db: &mut Db, request: &Request) -> Result<Receipt, StoreError> {
 }
 
 /// A request is one promise: where one of its events is poisonous the others are kept, and its sender is told.
+/// A spool file cannot be told: the mark moves on, or nothing behind that event would ever be taken in.
 fn one_by_one(writer: &mut Writer, request: Request) {
-    match writer.tx("accept one", |db| append(db, &request)) {
+    let whole = match writer.tx("accept one", |db| append(db, &request)) {
         Ok(receipt) => {
             count(&request, receipt);
-            request.answer(Ok(receipt));
+            return request.answer(Ok(receipt));
         }
-        Err(whole) => {
-            tracing::error!(error = %whole, token = %tokens(&request), "an event was refused by the store");
-            if request.events.len() > 1 {
-                for event in &request.events {
-                    if let Err(e) = writer.tx("accept one", |db| ledger::append(db, event)) {
-                        tracing::error!(error = %e, token = %event.token, "this one is the poisonous event");
-                    }
-                }
-            }
-            request.answer(Err(Refused::Store(whole.to_string())));
+        Err(e) => e,
+    };
+    let mut receipt = Receipt::default();
+    for event in &request.events {
+        match writer.tx("accept one", |db| ledger::append(db, event)) {
+            Ok(true) => receipt.fresh += 1,
+            Ok(false) => receipt.duplicates += 1,
+            Err(e) => tracing::error!(token = %event.token, error = %e, "the store refuses this event"),
         }
     }
-}
-
-fn tokens(request: &Request) -> String {
-    let first = request.events.first().map_or("none", |e| e.token.as_str());
-    format!("{first} and {} more", request.events.len().saturating_sub(1))
+    count(&request, receipt);
+    let moved = request.mark.as_ref().filter(|_| !whole.is_passing());
+    let answer = match moved.map(|mark| writer.tx("accept mark", |db| ledger::mark(db, mark))) {
+        Some(Ok(())) => Ok(receipt),
+        Some(Err(e)) => Err(Refused::Store(e.to_string())),
+        None => Err(Refused::Store(whole.to_string())),
+    };
+    request.answer(answer);
 }
 
 fn count(request: &Request, receipt: Receipt) {
+    // All events of a request come from one feed.
     if let Some(first) = request.events.first() {
         metrics::counter!("calljournal_events_accepted_total", "feed" => first.feed.as_str())
             .increment(receipt.fresh as u64);

@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use super::settle::{Round, Terms, round};
 use super::{Inner, Shared};
-use crate::store::{Lane, StoreError};
+use crate::clock::Stopwatch;
+use crate::store::{Lane, StoreError, calls};
 
 /// Longest sleep before the clock is asked again: the machine's clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -17,14 +18,23 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// How long the database is left alone after it failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// How often it is told how far settling is behind.
+const GAUGE_EVERY: Duration = Duration::from_secs(1);
+
 /// Runs until the intake is stopped.
 pub(super) async fn drive(inner: Shared) {
+    try_again(&inner).await;
     let mut healthy = true;
+    let mut gauged = Stopwatch::start();
     while !inner.stopped.is_cancelled() {
         match settle_some(&inner).await {
             Ok(done) => {
                 healthy = true;
-                note(&inner, &done).await;
+                note(&inner, &done);
+                if !done.more || gauged.elapsed() >= GAUGE_EVERY {
+                    gauged = Stopwatch::start();
+                    gauge(&inner).await;
+                }
                 if !done.more {
                     rest(&inner, done.next_due).await;
                 }
@@ -41,6 +51,15 @@ pub(super) async fn drive(inner: Shared) {
                 }
             }
         }
+    }
+}
+
+/// Once at the start: what was set aside by an older program, this one may be able to settle.
+async fn try_again(inner: &Inner) {
+    match inner.store.write(Lane::Settle, "try again", calls::try_again).await {
+        Ok(0) => {}
+        Ok(calls) => tracing::info!(calls, "calls that were set aside are tried again"),
+        Err(e) => tracing::warn!(error = %e, "what was set aside stays so until the next start"),
     }
 }
 
@@ -82,8 +101,8 @@ async fn rest(inner: &Inner, next_due: Option<Timestamp>) {
     }
 }
 
-/// Says how far settling is behind, and that there are notices to send.
-async fn note(inner: &Inner, done: &Round) {
+/// Counts what a round did, and rings for those who send notices.
+fn note(inner: &Inner, done: &Round) {
     tracing::debug!(events = done.settled, notices = done.notices.len(), "settled");
     for kind in &done.notices {
         metrics::counter!("calljournal_notices_created_total", "kind" => *kind).increment(1);
@@ -91,6 +110,10 @@ async fn note(inner: &Inner, done: &Round) {
     if !done.notices.is_empty() {
         inner.told.notify_one();
     }
+}
+
+/// Says how far settling is behind.
+async fn gauge(inner: &Inner) {
     let Ok(counts) = inner.store.counts().await else { return };
     let age = counts.oldest_unsettled.map_or(0.0, |at| at.duration_until(inner.clock.now()).as_secs_f64());
     metrics::gauge!("calljournal_events_unsettled").set(counts.unsettled as f64);

@@ -21,6 +21,10 @@ use crate::store::{Db, StoreError, Writer};
 /// Unsettled events that one round takes.
 const EVENTS_A_ROUND: usize = 64;
 
+/// Calls that a round settles even where an accept waits: more to a commit, or settling would fall far behind
+/// on a slow disk.
+const CALLS_A_ROUND: usize = 8;
+
 /// Calls whose deadline has come that one round takes.
 const DEADLINES_A_ROUND: usize = 16;
 
@@ -55,7 +59,7 @@ pub(super) struct Round {
 }
 
 /// Events and calls that are one call.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Group {
     pbx: String,
     /// Ids under which parts of it are stored.
@@ -67,7 +71,6 @@ struct Group {
 /// What a round has before it.
 struct Plan {
     groups: Vec<Group>,
-    settled: usize,
     more: bool,
     /// Everything that reached us before is settled, or in this plan: a call is judged by this time and not by
     /// the present, since what still waits may belong to it.
@@ -79,13 +82,20 @@ struct Plan {
 /// # Errors
 /// When the database refuses for a reason that will pass; the round is then to be tried again later.
 pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
+    let accept_waits = writer.accept_waits();
     let together = writer.tx("settle", |db| {
         let plan = plan(db, terms)?;
-        let mut notices = Vec::new();
-        for group in &plan.groups {
-            notices.extend(settle(db, group, terms, plan.known_until)?);
+        let mut round = Round::default();
+        for (n, group) in plan.groups.iter().enumerate() {
+            // What is left was seen to have nothing to do with what is done, so each call is judged rightly.
+            if n >= CALLS_A_ROUND && accept_waits() {
+                round.more = true;
+                break;
+            }
+            round.notices.extend(settle(db, group, terms, plan.known_until)?);
+            round.settled += group.fresh.len();
         }
-        report(db, &plan, notices)
+        close(db, &plan, round)
     });
     match together {
         Err(e) if !e.is_passing() => one_by_one(writer, terms),
@@ -96,10 +106,11 @@ pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, Sto
 /// Each call in a transaction of its own, to find the one that cannot be settled.
 fn one_by_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
     let plan = writer.tx("plan", |db| plan(db, terms))?;
-    let mut notices = Vec::new();
+    let mut round = Round::default();
     for group in &plan.groups {
+        round.settled += group.fresh.len();
         match writer.tx("settle one", |db| settle(db, group, terms, plan.known_until)) {
-            Ok(told) => notices.extend(told),
+            Ok(told) => round.notices.extend(told),
             Err(e) if e.is_passing() => return Err(e),
             Err(e) => {
                 let call = writer.tx("set aside", |db| put_aside(db, group, &e, terms.now))?;
@@ -108,11 +119,11 @@ fn one_by_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreErro
             }
         }
     }
-    writer.tx("deadlines", |db| report(db, &plan, notices))
+    writer.tx("deadlines", |db| close(db, &plan, round))
 }
 
-fn report(db: &mut Db, plan: &Plan, notices: Vec<&'static str>) -> Result<Round, StoreError> {
-    Ok(Round { settled: plan.settled, more: plan.more, next_due: calls::next_due(db)?, notices })
+fn close(db: &mut Db, plan: &Plan, round: Round) -> Result<Round, StoreError> {
+    Ok(Round { more: round.more || plan.more, next_due: calls::next_due(db)?, ..round })
 }
 
 fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
@@ -125,14 +136,13 @@ fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
     };
     let due = calls::due(db, known_until, DEADLINES_A_ROUND)?;
     let more = next.is_some() || due.len() == DEADLINES_A_ROUND;
-    let settled = fresh.len();
     let mut groups = group(db, fresh)?;
     for call in due {
         if !groups.iter().any(|g| g.calls.contains(&call)) {
             groups.push(Group { calls: BTreeSet::from([call]), ..Group::default() });
         }
     }
-    Ok(Plan { groups, settled, more, known_until })
+    Ok(Plan { groups, more, known_until })
 }
 
 /// Sorts events into the calls that they make up, together with what is stored: events that name a channel in
@@ -227,7 +237,13 @@ fn settle(
     };
 
     let id = call.id.to_string();
-    let before = calls::find(db, group.calls.iter().map(String::as_str))?;
+    let before = calls::find(db, group.calls.iter().map(String::as_str).chain([id.as_str()]))?;
+    if !group.calls.contains(&id) && before.iter().any(|b| b.id() == id) {
+        // Only after a call was set aside: what tied the two is stored with one of them already.
+        let mut both = group.clone();
+        both.calls.insert(id);
+        return settle(db, &both, terms, known_until);
+    }
     let mut record = Record::new(&call, due)?;
     let mut told = Vec::new();
     let own = before.iter().find(|b| b.id() == id);
@@ -240,9 +256,9 @@ fn settle(
             told.extend(tell_merged(db, old, &call, terms)?);
         }
     }
-    for (_, event) in &group.fresh {
-        ledger::join(db, &id, &event.pbx, channels(event))?;
-    }
+    // Each channel once, though most events of a call name the same ones.
+    let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
+    ledger::join(db, &id, &call.pbx, named)?;
     for (entry, note) in entries.iter().zip(&notes) {
         if !entry.settled || entry.note.as_ref() != Some(note) {
             ledger::settle(db, entry.id, Some(&id), note)?;

@@ -9,6 +9,7 @@ mod ground;
 mod systemd;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,9 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
 use crate::event::Event;
 use crate::feed::agi::{self, Door, session::Answer};
+use crate::feed::spool::Spool;
 use crate::intake::{Intake, Refused, Subscription};
+use crate::notify::Notifier;
 use crate::observe::{self, Metrics};
 use crate::store::{Store, StoreError};
 
@@ -64,7 +67,9 @@ pub async fn run(
     let store = tokio::task::spawn_blocking(move || Store::open(&url)).await??;
     let clock = Clock::system();
     let intake = Intake::start(store.clone(), clock.clone(), rules(&config.call), subscriptions(&config));
-    // What the spool holds may belong to calls that look over.
+    // What the spool holds may belong to calls that look over, so it comes before any deadline fires.
+    let spool = Spool::new(intake.clone(), clock.clone(), &config.spool, &config.pbx.default);
+    spool.first_pass().await;
     intake.release_deadlines();
 
     let (agi, http) = (agi::bind(config.agi.listen)?, bind_http(config.http.listen)?);
@@ -76,8 +81,12 @@ pub async fn run(
     parts.run(&parts.last, |stop| api::serve(http, api::router(pages), stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
+    parts.run(&parts.ends, |stop| spool.run(stop));
     let door = AgiDoor(intake.clone());
-    parts.run(&parts.feeds, |stop| agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop));
+    let notifier =
+        Notifier::new(store.clone(), clock.clone(), config.notify.clone()).woken_by(intake.notices_created());
+    parts.run(&parts.ends, |stop| notifier.run(stop));
+    parts.run(&parts.ends, |stop| agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop));
 
     ready.send_replace(true);
     systemd::ready();
@@ -88,7 +97,7 @@ pub async fn run(
     ready.send_replace(false);
     info!("stopping: what is queued is written down and acknowledged first");
     let stopped = async {
-        parts.feeds.stop().await;
+        parts.ends.stop().await;
         intake.stop().await;
         parts.last.stop().await;
         // The last handles: its threads end when the store is dropped.
@@ -102,10 +111,12 @@ pub async fn run(
     Ok(())
 }
 
-/// What runs, in groups that are stopped one after another.
+/// What runs, in two groups: one ends before the door is closed, one after.
 #[derive(Default)]
 struct Parts {
-    feeds: Group,
+    /// The two ends of the way: feeds, and notices. Neither waits for the other.
+    ends: Group,
+    /// What tells others how it goes.
     last: Group,
 }
 
@@ -213,22 +224,25 @@ async fn upkeep(metrics: Metrics, stop: CancellationToken) {
     }
 }
 
-/// Tells a person what was started and what to do next.
-pub fn greet(config: &Config, file: Option<&std::path::Path>, addresses: Addresses) {
+/// Tells a person what is being started.
+pub fn announce(config: &Config, file: Option<&Path>) {
     let source = file.map_or("defaults".to_owned(), |file| file.display().to_string());
-    info!("calljournal {} · configuration: {source}", env!("CARGO_PKG_VERSION"));
-    info!("database: {}", config.store.url);
-    info!("FastAGI on {} · health and metrics on http://{}", addresses.agi, addresses.http);
+    info!(
+        "calljournal {} · configuration: {source} · database: {}",
+        env!("CARGO_PKG_VERSION"),
+        config.store.url
+    );
+}
+
+/// Tells a person where it listens and what to do next. A spool directory that is missing or cannot be read was
+/// told by the spool itself.
+pub fn greet(config: &Config, addresses: Addresses) {
     let dir = config.spool.dir.display();
     match spool_state(&config.spool.dir) {
         SpoolState::Good => info!("spool: {dir}"),
-        SpoolState::Missing { todo } => {
-            warn!(
-                "spool: {dir} is missing, so events that this server does not take are lost; make it: {todo}"
-            );
-        }
         SpoolState::Odd { reason, todo } => warn!("spool: {dir} {reason}; {todo}"),
-        SpoolState::Unreadable { reason, todo } => warn!("spool: {dir} cannot be read ({reason}); {todo}"),
+        SpoolState::Missing { .. } | SpoolState::Unreadable { .. } => {}
     }
+    info!("FastAGI on {} · health and metrics on http://{}", addresses.agi, addresses.http);
     info!("next: #include dialplan/calljournal.conf in Asterisk, make a call, then `calljournal calls`");
 }

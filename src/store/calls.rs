@@ -193,6 +193,23 @@ pub fn put_aside(db: &mut Db, call: &str, reason: &str, now: Timestamp) -> Resul
     Ok(())
 }
 
+/// Brings back the calls that were set aside, by making one event of each unsettled: for the start, since the
+/// program may know better now. Answers with their number.
+///
+/// # Errors
+/// When the database refuses.
+pub fn try_again(db: &mut Db) -> Result<usize, StoreError> {
+    let aside: Vec<String> = set_aside::table.select(set_aside::call_id).load(db)?;
+    for call in &aside {
+        let last = events::table.filter(events::call_id.eq(call)).select(diesel::dsl::max(events::id));
+        let last: Option<i64> = last.get_result(db)?;
+        diesel::update(events::table.filter(events::id.nullable().eq(last)))
+            .set(events::settled.eq(false))
+            .execute(db)?;
+    }
+    Ok(aside.len())
+}
+
 /// Forgets that a call could not be settled.
 ///
 /// # Errors

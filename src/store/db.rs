@@ -236,3 +236,23 @@ fn applied(c: &mut SqliteConnection) -> QueryResult<Vec<String>> {
         diesel::sql_query("SELECT version AS value FROM __diesel_schema_migrations").load::<Setting>(c)?;
     Ok(rows.into_iter().map(|r| r.value).collect())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_slashes_and_a_relative_path_are_told_apart() {
+        let path = |url: &str| path_of(url).unwrap().display().to_string();
+        assert_eq!(path("sqlite://calljournal.db"), "calljournal.db");
+        assert_eq!(path("sqlite:///var/lib/calls.db"), "/var/lib/calls.db");
+        assert_eq!(path("sqlite:////var/lib/calls.db"), "/var/lib/calls.db");
+        assert_eq!(path("dir/calls.db"), "dir/calls.db");
+    }
+
+    #[test]
+    fn a_path_keeps_its_special_characters() {
+        assert_eq!(uri(Path::new("/a b/50%?#.db")), "file:/a%20b/50%25%3F%23.db?mode=rw");
+    }
+}

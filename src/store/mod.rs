@@ -3,7 +3,8 @@
 //! - [`Store`]: the door; one thread writes, a few connections read
 //! - [`ledger`]: the event log
 //! - [`calls`]: what follows from it
-//! - [`outbox`]: notices and their deliveries
+//! - [`outbox`]: notices, as they are written
+//! - [`delivery`]: their deliveries: leased, tried, recorded
 //! - [`query`]: what is shown to people
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
@@ -11,6 +12,7 @@
 
 pub mod calls;
 mod db;
+pub mod delivery;
 pub mod ledger;
 pub mod outbox;
 mod proof;
@@ -38,7 +40,7 @@ const READERS: usize = 4;
 pub enum Lane {
     /// A phone call waits for it.
     Accept,
-    /// Everything else; only when no accept waits.
+    /// Everything else: when no accept waits, and one turn in five.
     Settle,
 }
 

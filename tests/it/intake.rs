@@ -6,7 +6,7 @@ use calljournal::call::{CallId, Rules, State};
 use calljournal::clock::Clock;
 use calljournal::event::{Arrival, Event, Feed, Kind};
 use calljournal::intake::{Intake, Receipt, Refused, Subscription};
-use calljournal::store::Store;
+use calljournal::store::{Lane, Store};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
@@ -93,9 +93,9 @@ impl Journal {
 }
 
 #[derive(QueryableByName)]
-struct Number {
+pub struct Number {
     #[diesel(sql_type = diesel::sql_types::BigInt)]
-    n: i64,
+    pub n: i64,
 }
 
 #[derive(QueryableByName)]
@@ -138,7 +138,7 @@ fn uid(n: u32) -> String {
 }
 
 /// Caller on channel `n`, called on `n + 1`; from 0 to 20 seconds.
-fn answered(n: u32) -> Vec<Event> {
+pub fn answered(n: u32) -> Vec<Event> {
     let (a, b) = (uid(n), uid(n + 1));
     let caller = format!("caller={a}");
     vec![
@@ -396,4 +396,182 @@ async fn stopping_answers_what_is_queued_and_refuses_what_comes_after() {
     }
     assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), kept);
     assert_eq!(j.intake.accept(answered(1000)).await, Err(Refused::Stopping));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tied_calls_come_to_the_same_in_whatever_order_and_portions_they_are_told() {
+    // Three groups; the last event of each names a channel of the next one.
+    let mut events: Vec<Event> = [0, 10, 20].into_iter().flat_map(answered).collect();
+    for n in [10, 20] {
+        let mut tie = event(Kind::Note, &uid(n), &uid(n - 10), 3, 21, &["text=tie"]);
+        tie.root = Some(uid(n));
+        events.push(tie);
+    }
+    let mut docs = std::collections::BTreeSet::new();
+    for seed in 1u64..9 {
+        let mut order = events.clone();
+        let mut dice = seed;
+        for i in (1..order.len()).rev() {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            order.swap(i, (dice >> 33) as usize % (i + 1));
+        }
+        let j = Journal::open();
+        for portion in order.chunks(1 + seed as usize % 5) {
+            j.accept(portion).await;
+            j.pass(0.0).await;
+        }
+        j.pass(60.0).await;
+        assert_eq!(
+            j.number("SELECT COUNT(*) AS n FROM members WHERE call_id NOT IN (SELECT id FROM calls)"),
+            0
+        );
+        assert_eq!(j.notices().iter().filter(|kind| *kind == "call.ended").count(), 1, "seed {seed}");
+        docs.extend(j.texts("SELECT doc AS s FROM calls"));
+    }
+    assert_eq!(docs.len(), 1, "{docs:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_mark_moves_with_its_events_and_past_a_poisonous_one() {
+    use calljournal::intake::SpoolMark;
+    let j = Journal::open();
+    let mark = |offset| SpoolMark {
+        device: u64::MAX,
+        inode: 7,
+        offset,
+        head: "abc".into(),
+        name: "office.spool".into(),
+        seen: Timestamp::from_second(T0).unwrap(),
+        garbage: 3,
+    };
+    j.intake.accept_marked(answered(0), mark(100)).await.unwrap();
+    assert_eq!(j.intake.spool_marks().await.unwrap(), [mark(100)]);
+    j.run("CREATE TRIGGER poison BEFORE INSERT ON events WHEN NEW.kind = 'ring' BEGIN SELECT RAISE(ABORT, 'x'); END");
+    let receipt = j.intake.accept_marked(answered(10), mark(200)).await.unwrap();
+    assert_eq!(receipt, Receipt { fresh: 4, duplicates: 0 });
+    assert_eq!(j.intake.spool_marks().await.unwrap(), [mark(200)]);
+    j.intake.forget_mark(&mark(200)).await.unwrap();
+    assert_eq!(j.intake.spool_marks().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_waiting_has_no_answer_but_the_event_counts_once() {
+    let j = Journal::open();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    j.store.post(Lane::Accept, move |_| gate.recv().unwrap()).unwrap();
+    assert_eq!(j.intake.oldest_wait(), None);
+    let late = tokio::time::timeout(Duration::from_millis(50), j.intake.accept(answered(0))).await;
+    assert!(late.is_err());
+    assert!(j.intake.oldest_wait().unwrap() >= Duration::from_millis(50));
+    go.send(()).unwrap();
+    assert_eq!(j.accept(&answered(0)).await, Receipt { fresh: 0, duplicates: 5 });
+    // The answer comes a moment before the batch is put away.
+    while j.intake.oldest_wait().is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_may_wait_is_refused_at_once() {
+    let j = Journal::open();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    j.store.post(Lane::Accept, move |_| gate.recv().unwrap()).unwrap();
+    let waiting: Vec<_> = (0..16)
+        .map(|part| {
+            let events =
+                (0..1024).map(|n| event(Kind::Note, &uid(part), &uid(part), 1 + n, 0, &[])).collect();
+            let intake = j.intake.clone();
+            tokio::spawn(async move { intake.accept(events).await })
+        })
+        .collect();
+    // The one more is refused only when all of them have their place.
+    let one_more = vec![event(Kind::Note, &uid(99), &uid(99), 1, 0, &[])];
+    let refused = async {
+        loop {
+            let answer = j.intake.accept(one_more.clone());
+            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(20), answer).await {
+                return answer;
+            }
+        }
+    };
+    assert_eq!(refused.await, Err(Refused::Busy));
+    go.send(()).unwrap();
+    let mut kept = 0;
+    for task in waiting {
+        kept += task.await.unwrap().map_or(0, |receipt| receipt.fresh);
+    }
+    assert!(kept >= 15 * 1024, "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_aside_is_tried_again_at_the_next_start() {
+    let j = Journal::open();
+    j.run("CREATE TRIGGER poison BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'poison'); END");
+    j.accept(&answered(0)).await;
+    j.pass(30.0).await;
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 1);
+    let j = j.restart(0).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 1, "nothing has changed");
+    j.run("DROP TRIGGER poison");
+    let j = j.restart(0).await;
+    j.intake.release_deadlines();
+    while j.store.counts().await.unwrap().set_aside > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(j.notices(), ["call.ended"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_what_it_cannot_keep_and_goes_on_afterwards() {
+    let j = Journal::open();
+    // The limit belongs to the connection that writes, which is replaced after such an error.
+    let fill = |db: &mut _| Ok(SimpleConnection::batch_execute(db, "PRAGMA max_page_count = 1")?);
+    j.store.write(Lane::Accept, "fill", fill).await.unwrap();
+    let many: Vec<Event> = (0..200).map(|n| event(Kind::Note, &uid(n), &uid(n), 1, 0, &[])).collect();
+    let refused = j.intake.accept(many.clone()).await;
+    assert!(matches!(&refused, Err(Refused::Store(why)) if why.contains("full")), "{refused:?}");
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 0);
+    assert_eq!(j.accept(&many).await.fresh, 200);
+    j.pass(0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_holds_the_database_makes_nobody_lose_anything() {
+    let j = Journal::open();
+    // The patience belongs to the connection that writes, which is replaced after such an error.
+    let hurry = |db: &mut _| Ok(SimpleConnection::batch_execute(db, "PRAGMA busy_timeout = 50")?);
+    j.store.write(Lane::Accept, "hurry", hurry).await.unwrap();
+    let mut other = j.sql();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let refused = j.intake.accept(answered(0)).await;
+    assert!(matches!(&refused, Err(Refused::Store(why)) if why.contains("locked")), "{refused:?}");
+    other.batch_execute("COMMIT").unwrap();
+    j.accept(&answered(0)).await;
+    j.pass(60.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    assert_eq!(j.store.counts().await.unwrap().set_aside, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_lives_on_after_it_was_told_is_corrected_at_its_real_end() {
+    let j = Journal::open();
+    j.accept(&answered(0)).await;
+    j.pass(40.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    let (a, c) = (uid(0), uid(5));
+    let caller = format!("caller={a}");
+    j.accept(&[
+        event(Kind::Ring, &c, &a, 1, 40, &[&caller, "num=105"]),
+        event(Kind::Answer, &c, &a, 2, 42, &[&caller, "num=105"]),
+    ])
+    .await;
+    j.pass(10.0).await;
+    assert_eq!(j.notices(), ["call.ended"]);
+    assert_ne!(j.store.call(&a).await.unwrap().unwrap().call.state, State::Ended);
+    j.accept(&[event(Kind::Hangup, &c, &a, 3, 50, &["cause=16"])]).await;
+    j.pass(10.0).await;
+    assert_eq!(j.notices(), ["call.ended", "call.corrected"]);
+    let call = j.store.call(&c).await.unwrap().unwrap();
+    assert_eq!((call.call.state, call.corrections), (State::Ended, 1));
 }

@@ -3,8 +3,13 @@
 
 mod agi;
 mod cli;
+mod crash;
 mod intake;
+mod kill;
 mod layout;
+mod notify;
 mod serve;
 mod server;
+mod spool;
 mod store;
+mod trace;

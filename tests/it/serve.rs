@@ -1,6 +1,6 @@
 //! `calljournal serve` as an administrator meets it: starts with nothing, stops cleanly, says how it is.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -25,11 +25,15 @@ fn with_no_configuration_in_an_empty_directory_it_works_and_says_what_to_do_next
     }
     server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
     std::thread::sleep(std::time::Duration::from_millis(100));
+    let mut greeting = server.greeting.clone();
     let (status, rest) = server.stop();
     assert_eq!(status.code(), Some(0));
-    let rest = rest.join("\n");
-    assert!(rest.contains("install -d -m 2770"), "no word about the spool directory: {rest}");
-    assert!(rest.contains("calljournal.conf"), "no word about the next step: {rest}");
+    greeting.extend(rest);
+    let greeting = greeting.join("\n");
+    let version = concat!("calljournal ", env!("CARGO_PKG_VERSION"));
+    for word in [version, "calljournal.db", "install -d -m 2770", "FastAGI on", "calljournal.conf"] {
+        assert_eq!(greeting.matches(word).count(), 1, "{word:?} is not said once:\n{greeting}");
+    }
 
     let call = show(dir.path(), "last");
     assert_eq!(call["call"]["linkedid"], "1795390723.0");
@@ -59,6 +63,46 @@ fn a_call_is_told_as_ended_when_its_grace_is_over_also_across_a_restart() {
 }
 
 #[test]
+fn the_end_of_a_call_is_posted_once() {
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings =
+        format!(r#"[{{ name = "crm", url = "http://{}/calls" }}]"#, receiver.local_addr().unwrap());
+    let (tell, posts) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in receiver.incoming() {
+            let mut socket = socket.unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut text = String::new();
+            let body = |text: &str| text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+            while body(&text).is_none_or(|body| serde_json::from_str::<Value>(&body).is_err()) {
+                let mut bytes = [0; 4096];
+                let len = socket.read(&mut bytes).unwrap();
+                assert!(len > 0, "cut off: {text}");
+                text.push_str(std::str::from_utf8(&bytes[..len]).unwrap());
+            }
+            socket.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+            if tell.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("CALLJOURNAL_NOTIFY", &settings)]);
+    for telling in plain_call(0, 1_795_390_723) {
+        assert!(telling.tell(server.agi));
+    }
+    let post = posts.recv_timeout(PATIENCE).unwrap();
+    assert!(post.starts_with("POST /calls HTTP/1.1") && post.contains("call.ended"), "{post}");
+    assert!(post.contains("1795390723.0"), "{post}");
+    server.page_when("/healthz", |body| body.contains("\"notices_waiting\":0"));
+    server.stop();
+    // The next one finds nothing left to tell.
+    let server = Server::start(dir.path(), &[("CALLJOURNAL_NOTIFY", &settings)]);
+    assert!(posts.recv_timeout(std::time::Duration::from_millis(500)).is_err(), "told twice");
+    server.stop();
+}
+
+#[test]
 fn what_was_received_before_the_stop_is_acknowledged_and_what_was_not_gets_failure() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[("CALLJOURNAL_AGI__ACK_TIMEOUT_MS", "2000")]);
@@ -79,7 +123,7 @@ fn what_was_received_before_the_stop_is_acknowledged_and_what_was_not_gets_failu
     let acked: Vec<String> =
         told.into_iter().map(|t| t.join().unwrap()).filter_map(|(acked, uid)| acked.then_some(uid)).collect();
     let mut answer = String::new();
-    let _ = std::io::Read::read_to_string(&mut &unread, &mut answer);
+    let _ = (&unread).read_to_string(&mut answer);
     assert_eq!(answer, "FAILURE\n", "who was not read yet waits for an answer");
     let (status, _) = server.wait();
     assert_eq!(status.code(), Some(0));

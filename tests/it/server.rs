@@ -57,6 +57,8 @@ pub fn count(dir: &Path, sql: &str) -> i64 {
 pub struct Server {
     process: Child,
     lines: Receiver<String>,
+    /// What it said until it listened.
+    pub greeting: Vec<String>,
     pub agi: SocketAddr,
     pub http: SocketAddr,
 }
@@ -80,21 +82,22 @@ impl Server {
         let stderr = BufReader::new(process.stderr.take().unwrap());
         let (tell, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        let mut greeting = Vec::new();
-        loop {
-            let Ok(line) = lines.recv_timeout(PATIENCE) else {
-                panic!("it did not start: {}", greeting.join("\n"));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Server { process, lines, greeting: Vec::new(), agi: nowhere, http: nowhere };
+        while server.agi == nowhere {
+            let Ok(line) = server.lines.recv_timeout(PATIENCE) else {
+                panic!("it did not start: {}", server.greeting.join("\n"));
             };
             let address = |after: &str| {
                 let text = line.split_once(after)?.1.split(' ').next()?;
                 text.parse::<SocketAddr>().ok()
             };
-            let found = address("FastAGI on ").zip(address("http://"));
-            if let Some((agi, http)) = found {
-                return Server { process, lines, agi, http };
+            if let Some((agi, http)) = address("FastAGI on ").zip(address("http://")) {
+                (server.agi, server.http) = (agi, http);
             }
-            greeting.push(line);
+            server.greeting.push(line);
         }
+        server
     }
 
     pub fn pid(&self) -> u32 {
@@ -207,6 +210,12 @@ impl Telling {
         }
         text.push('\n');
         text
+    }
+
+    /// What the dialplan writes to the spool for it.
+    pub fn frame(&self) -> String {
+        let arguments = self.arguments.join(",");
+        format!("cj1 {} {} {arguments} {} .\n", self.token, self.kind, arguments.len())
     }
 
     /// A whole session: whether it was acknowledged. An error of the socket is no ack.

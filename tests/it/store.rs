@@ -1,6 +1,7 @@
 //! What is promised of the store by itself.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use calljournal::store::{Lane, Store, StoreError};
@@ -11,25 +12,50 @@ fn url(dir: &tempfile::TempDir) -> String {
     format!("sqlite://{}/j.db", dir.path().display())
 }
 
+const DATABASE: &str = "CALLJOURNAL_TEST_OPEN_URL";
+
 #[test]
-fn eight_that_start_at_once_on_nothing_all_come_up() {
-    for _ in 0..5 {
-        let dir = tempfile::tempdir().unwrap();
-        let gate = std::sync::Barrier::new(8);
-        std::thread::scope(|s| {
-            let starts: Vec<_> = (0..8)
-                .map(|_| {
-                    s.spawn(|| {
-                        gate.wait();
-                        Store::open(&url(&dir)).map(drop)
-                    })
-                })
-                .collect();
-            for start in starts {
-                start.join().unwrap().unwrap();
-            }
-        });
+#[ignore = "is run by the test below"]
+fn child() {
+    if let Ok(url) = std::env::var(DATABASE) {
+        Store::open(&url).unwrap();
     }
+}
+
+#[test]
+fn eight_processes_that_start_at_once_on_nothing_all_come_up() {
+    for _ in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let children: Vec<_> = (0..8)
+            .map(|_| {
+                Command::new(std::env::current_exe().unwrap())
+                    .args(["--exact", "store::child", "--ignored"])
+                    .env(DATABASE, url(&dir))
+                    .stdout(Stdio::null())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
+
+#[test]
+fn eight_threads_that_start_at_once_on_nothing_all_come_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = std::sync::Barrier::new(8);
+    let start = || {
+        gate.wait();
+        Store::open(&url(&dir)).map(drop)
+    };
+    std::thread::scope(|s| {
+        let starts: Vec<_> = (0..8).map(|_| s.spawn(start)).collect();
+        for start in starts {
+            start.join().unwrap().unwrap();
+        }
+    });
 }
 
 #[test]
@@ -87,20 +113,43 @@ async fn a_job_that_panics_is_answered_and_the_next_one_runs() {
     assert_eq!(store.counts().await.unwrap().unsettled, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_call_waits_for_goes_first() {
+/// Runs the jobs of both lanes that all wait already, and answers with the order in which they ran.
+fn order_of(jobs: &[Lane]) -> Vec<Lane> {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&url(&dir)).unwrap();
     let (order, ran) = std::sync::mpsc::channel();
     let (go, gate) = std::sync::mpsc::channel::<()>();
-    store.post(Lane::Settle, move |_| gate.recv().unwrap()).unwrap();
-    for (lane, name) in [(Lane::Settle, "settle"), (Lane::Accept, "first"), (Lane::Accept, "second")] {
+    let (began, begin) = std::sync::mpsc::channel();
+    store
+        .post(Lane::Settle, move |_| {
+            began.send(()).unwrap();
+            gate.recv().unwrap();
+        })
+        .unwrap();
+    begin.recv().unwrap();
+    for lane in jobs.iter().copied() {
         let order = order.clone();
-        drop(store.write(lane, name, move |_| Ok(order.send(name).unwrap())));
+        drop(store.write(lane, "job", move |_| {
+            let _ = order.send(lane);
+            Ok(())
+        }));
     }
     go.send(()).unwrap();
-    let order: Vec<_> = (0..3).map(|_| ran.recv().unwrap()).collect();
-    assert_eq!(order, ["first", "second", "settle"], "and a dropped future cancels nothing");
+    (0..jobs.len()).map(|_| ran.recv().unwrap()).collect()
+}
+
+#[test]
+fn what_a_call_waits_for_goes_first_and_a_dropped_future_cancels_nothing() {
+    use Lane::{Accept, Settle};
+    assert_eq!(order_of(&[Settle, Accept, Settle, Accept]), [Accept, Accept, Settle, Settle]);
+}
+
+#[test]
+fn accepts_without_end_do_not_keep_calls_from_being_settled() {
+    let mut jobs = vec![Lane::Accept; 20];
+    jobs.push(Lane::Settle);
+    let turn = order_of(&jobs).iter().position(|lane| *lane == Lane::Settle).unwrap();
+    assert!((1..=5).contains(&turn), "after {turn} accepts");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,8 @@ CREATE TABLE events (
     settled     BOOLEAN NOT NULL DEFAULT FALSE,
     UNIQUE (pbx, token)
 );
-CREATE INDEX events_unsettled ON events (received_us, id) WHERE NOT settled;
+-- With `settled` in it, what waits can be counted from the index alone.
+CREATE INDEX events_unsettled ON events (received_us, id, settled) WHERE NOT settled;
 CREATE INDEX events_call ON events (call_id);
 CREATE INDEX events_uid ON events (uid);
 

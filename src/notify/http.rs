@@ -1,0 +1,351 @@
+//! One POST to one receiver, bounded in time and in what is read of the answer.
+//!
+//! No redirects are followed: an endpoint gets what is configured, nowhere else. Where something fails, the text
+//! says what to do about it, and never shows more of a URL than scheme, host and port: the rest may be secret.
+//! Knows nothing of notices and retries.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Error as ClientError;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use percent_encoding::percent_decode_str;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::clock::Stopwatch;
+
+/// Most bytes that are read of an answer; a longer one costs its connection.
+const MAX_ANSWER: usize = 8 * 1024;
+
+/// Characters of an answer that are kept.
+const MAX_SHOWN: usize = 200;
+
+/// How long the text of an answer may take once its status is known: it is read for people only.
+const TEXT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Most bytes of an answer's head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// How long a connection is kept for the next notice.
+const KEEP: Duration = Duration::from_secs(20);
+
+/// What sends; clones share its connections.
+#[derive(Clone)]
+pub struct Client(hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// Where to send to.
+#[derive(Clone)]
+pub struct Receiver {
+    uri: Uri,
+    authorization: Option<HeaderValue>,
+    place: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status, `None` where there was no answer.
+    pub status: Option<u16>,
+    /// The `Retry-After` header.
+    pub retry_after: Option<String>,
+    /// What happened, and what to do about it; no text of the receiver's in it.
+    pub what: String,
+    /// The start of the receiver's text, one line.
+    pub text: String,
+}
+
+impl Receiver {
+    /// Reads `http://` and `https://` URLs. A user and password in one are sent as basic authentication.
+    ///
+    /// # Errors
+    /// What is wrong with it, without showing it.
+    pub fn parse(url: &str) -> Result<Receiver, String> {
+        let uri: Uri = url.trim().parse().map_err(|e| format!("the url is none: {e}"))?;
+        let scheme = uri.scheme().filter(|s| [Scheme::HTTP, Scheme::HTTPS].contains(s)).cloned();
+        let scheme = scheme.ok_or("the url begins with neither https:// nor http://")?;
+        let full = uri.authority().ok_or("the url names no host")?.as_str();
+        let (user, host) = full.rsplit_once('@').map_or((None, full), |(user, host)| (Some(user), host));
+        let host: Authority = host.parse().map_err(|e| format!("the url's host is none: {e}"))?;
+        if host.host().is_empty() {
+            return Err("the url names no host".to_owned());
+        }
+        let place = format!("{scheme}://{host}");
+        let authorization = user.map(basic).transpose()?;
+        let mut parts = uri.into_parts();
+        parts.authority = Some(host);
+        let uri = Uri::from_parts(parts).map_err(|e| format!("the url is none: {e}"))?;
+        Ok(Receiver { uri, authorization, place })
+    }
+
+    /// Scheme, host and port: all of it that may be shown.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+}
+
+impl Client {
+    /// A client that trusts the certificates that this machine trusts.
+    #[must_use]
+    pub fn new() -> Client {
+        let provider = rustls::crypto::ring::default_provider();
+        let versions =
+            ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
+        #[allow(clippy::expect_used)] // nothing from outside: both are compiled in
+        let tls = versions.expect("ring speaks TLS 1.2 and 1.3");
+        let tls = match tls.clone().with_native_roots() {
+            Ok(tls) => tls.with_no_client_auth(),
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    "this machine has no certificates to trust, so notices go to http:// only; \
+                     install them: apt-get install ca-certificates"
+                );
+                tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+            }
+        };
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEEP)
+            .pool_max_idle_per_host(4)
+            .http1_max_buf_size(MAX_HEAD)
+            .build(connector.wrap_connector(tcp));
+        Client(client)
+    }
+
+    /// Posts `body`; everything together takes no longer than `limit`.
+    pub async fn post(
+        &self,
+        to: &Receiver,
+        headers: impl IntoIterator<Item = (&'static str, String)>,
+        body: String,
+        limit: Duration,
+    ) -> Reply {
+        let mut request = Request::post(to.uri.clone());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if let Some(authorization) = &to.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = match request.body(Full::from(body)) {
+            Ok(request) => request,
+            Err(error) => return Reply::nothing(format!("the request cannot be made: {error}")),
+        };
+        let watch = Stopwatch::start();
+        match tokio::time::timeout(limit, self.0.request(request)).await {
+            Ok(Ok(response)) => {
+                let left = limit.saturating_sub(watch.elapsed()).min(TEXT_WITHIN);
+                Reply::read(response, to, left).await
+            }
+            Ok(Err(error)) => Reply::nothing(explain(&error, &to.place)),
+            Err(_) => Reply::nothing(format!(
+                "{} gave no answer within {} ms: is it overloaded, or a firewall between? (timeout_ms)",
+                to.place,
+                limit.as_millis()
+            )),
+        }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Client {
+        Client::new()
+    }
+}
+
+impl Reply {
+    fn nothing(what: String) -> Reply {
+        Reply { status: None, retry_after: None, what, text: String::new() }
+    }
+
+    async fn read(response: Response<Incoming>, from: &Receiver, left: Duration) -> Reply {
+        let status = response.status();
+        let header = response.headers().get(RETRY_AFTER);
+        let retry_after = header.and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let todo = match status.as_u16() {
+            300..=399 => "; redirects are not followed: set url to where it leads",
+            401 | 403 => "; check the user and password, or the key, in url",
+            404 => "; check the path of url",
+            _ => "",
+        };
+        let what = format!("{} answered {status}{todo}", from.place);
+        let mut bytes = Vec::new();
+        // What is missing of the text, or why, changes nothing: the status was told.
+        let _ = tokio::time::timeout(left, read_start(response.into_body(), &mut bytes)).await;
+        Reply { status: Some(status.as_u16()), retry_after, what, text: one_line(&bytes) }
+    }
+}
+
+async fn read_start(mut body: Incoming, bytes: &mut Vec<u8>) {
+    while bytes.len() < MAX_ANSWER
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        let Ok(data) = frame.into_data() else { continue };
+        bytes.extend_from_slice(&data[..data.len().min(MAX_ANSWER - bytes.len())]);
+    }
+}
+
+fn one_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
+    let mut line = String::new();
+    for word in words {
+        if line.len() >= MAX_SHOWN {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().take(MAX_SHOWN));
+    }
+    line.chars().take(MAX_SHOWN).collect()
+}
+
+/// `Basic` and what stands before the `@` of a URL.
+fn basic(user: &str) -> Result<HeaderValue, String> {
+    let plain: Vec<u8> = percent_decode_str(user).collect();
+    // A user alone has an empty password.
+    let plain = if user.contains(':') { plain } else { [plain, b":".to_vec()].concat() };
+    let mut value = HeaderValue::from_str(&format!("Basic {}", base64(&plain)))
+        .map_err(|_| "the url's user and password cannot be sent".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, &b| bits << 8 | u32::from(b)) << (8 * (3 - three.len()));
+        for n in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * n) & 63) as usize];
+            text.push(if n <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+/// What went wrong and what to do about it.
+fn explain(error: &ClientError, place: &str) -> String {
+    let mut causes = Vec::new();
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        let io = cause.downcast_ref::<io::Error>();
+        // An io::Error passes over what it wraps when it is asked for its source.
+        let inside = io.and_then(io::Error::get_ref).map(|e| e as &(dyn Error + 'static));
+        if let Some(tls) = [Some(cause), inside].into_iter().flatten().find_map(|e| e.downcast_ref()) {
+            return explain_tls(tls, place);
+        }
+        if io.is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+            return format!("nobody listens at {place}: is the receiver running, and is the port right?");
+        }
+        let text = cause.to_string();
+        if text == "dns error" {
+            return format!("the name in {place} cannot be resolved: check url and this machine's DNS");
+        }
+        causes.push(text);
+        next = inside.or_else(|| cause.source());
+    }
+    causes.dedup();
+    format!("no answer from {place}: {}", one_line(causes.join(": ").as_bytes()))
+}
+
+fn explain_tls(error: &rustls::Error, place: &str) -> String {
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error as Tls};
+    let todo = match error {
+        Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "renew its certificate, or set this machine's clock right"
+        }
+        Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "write the name that its certificate is for into url"
+        }
+        // What `openssl req -x509` makes is a certificate authority, which may not speak for a server as well.
+        Tls::InvalidCertificate(bad) if format!("{bad:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority: make one for the server (basicConstraints=CA:FALSE)"
+        }
+        Tls::InvalidCertificate(_) => {
+            "put its certificate authority among those that this machine trusts: copy it to \
+             /usr/local/share/ca-certificates, run update-ca-certificates and start calljournal again"
+        }
+        Tls::InvalidMessage(_) => "it does not speak TLS on this port: is it http:// or another port?",
+        Tls::PeerIncompatible(_)
+        | Tls::PeerMisbehaved(_)
+        | Tls::AlertReceived(
+            Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
+        ) => {
+            "it may speak old TLS only (1.0, 1.1, RSA key exchange), which is not safe: bring it up to TLS 1.2, \
+             or put a proxy before it"
+        }
+        _ => "see its log",
+    };
+    format!("no TLS with {place}: {error}; {todo}")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_in_the_url_is_sent_and_never_shown() {
+        let receiver = Receiver::parse("https://crm:s%40fe@example.com:8443/hook?key=abc").unwrap();
+        assert_eq!(receiver.place(), "https://example.com:8443");
+        assert_eq!(receiver.uri, "https://example.com:8443/hook?key=abc");
+        assert_eq!(receiver.authorization.unwrap(), "Basic Y3JtOnNAZmU=");
+    }
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn what_is_no_receiver_is_refused_without_showing_it() {
+        for url in
+            ["", "crm", "ftp://h/secret", "/secret", "https://", "https://secret@", "http://a b/secret"]
+        {
+            let refused = Receiver::parse(url).err().unwrap_or_else(|| panic!("{url} was taken"));
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_shown_as_one_short_line() {
+        assert_eq!(one_line(b"a\r\n\x1b[31mb\0  c"), "a [31mb c");
+        assert_eq!(one_line(&[b'x'; 5000]).len(), MAX_SHOWN);
+    }
+
+    #[test]
+    fn trouble_with_tls_says_what_to_do() {
+        use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+        for (error, todo) in [
+            (Error::AlertReceived(AlertDescription::ProtocolVersion), "bring it up to TLS 1.2"),
+            (
+                Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+                "bring it up to TLS 1.2",
+            ),
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), "update-ca-certificates"),
+            (Error::InvalidCertificate(CertificateError::Expired), "renew"),
+            (Error::InvalidMessage(InvalidMessage::InvalidContentType), "is it http://"),
+        ] {
+            let told = explain_tls(&error, "https://crm.example");
+            assert!(told.contains(todo) && told.contains("https://crm.example"), "{told}");
+        }
+    }
+}
