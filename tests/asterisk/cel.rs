@@ -1,0 +1,226 @@
+//! The oracle: what Asterisk itself says about a call, read from its channel event log (CEL).
+//!
+//! Knows CEL's rows and what they mean for one call. Knows nothing about what the journal says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// One row of `cel.csv`; the columns are those of `etc/cel_custom.conf`.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// `CHAN_START`, `ANSWER`, `LINKEDID_END` and so on.
+    pub event: String,
+    /// Microseconds since 1970.
+    pub at: i64,
+    /// The channel's name, such as `PJSIP/101-00000003`.
+    pub channel: String,
+    /// The caller ID's name.
+    pub name: String,
+    uniqueid: String,
+    linkedid: String,
+    /// The row as written.
+    pub text: String,
+}
+
+/// What Asterisk says about one call. Times are microseconds since 1970.
+#[derive(Clone, Debug)]
+pub struct Truth {
+    pub linkedid: String,
+    /// The caller's name, as Asterisk took it from SIP.
+    pub caller_name: String,
+    pub started: i64,
+    /// The last LINKEDID_END: the last channel of the call is gone.
+    pub ended: i64,
+    /// The channels that were rung, in the order in which they came.
+    pub legs: Vec<Leg>,
+    /// Number that transferred and number it was sent to.
+    pub transfers: Vec<(String, String)>,
+    /// All of the call's rows.
+    pub rows: Vec<Row>,
+}
+
+/// A called channel.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    pub uniqueid: String,
+    /// The extension, from the channel's name.
+    pub number: String,
+    pub started: i64,
+    /// When the phone itself heard of it, where that is known: Dial prepares a whole group before it rings the first.
+    pub invited: Option<i64>,
+    pub answered: Option<i64>,
+    /// When it was first put through: Dial hangs up a group's other phones in between.
+    pub bridged: Option<i64>,
+    pub ended: i64,
+    /// Time spent in bridges, microseconds.
+    pub talked: i64,
+}
+
+impl Leg {
+    /// How long it rang, at least and at most: from the INVITE, or from the channel's start a little earlier, to the
+    /// phone's answer, or to the bridge a little later, or to the end of what nobody answered. Microseconds.
+    pub fn rang(&self) -> RangeInclusive<i64> {
+        let until = self.answered.unwrap_or(self.ended);
+        let talking = self.answered.and(self.bridged).unwrap_or(until);
+        until - self.invited.unwrap_or(self.started)..=talking - self.started
+    }
+}
+
+impl Truth {
+    /// The leg that talked with the caller first, if any did.
+    pub fn winner(&self) -> Option<&Leg> {
+        self.legs.iter().filter(|leg| leg.talked > 0).min_by_key(|leg| leg.answered)
+    }
+
+    /// From the call's start to its first answer by a person, at least and at most, or to its end; microseconds.
+    pub fn waited(&self) -> RangeInclusive<i64> {
+        let winner = self.winner();
+        let until = winner.and_then(|leg| leg.answered).unwrap_or(self.ended);
+        let talking = winner.and_then(|leg| leg.bridged).unwrap_or(until);
+        until - self.started..=talking - self.started
+    }
+
+    /// All the time that people talked, over every transfer; microseconds.
+    pub fn talked(&self) -> i64 {
+        self.legs.iter().map(|leg| leg.talked).sum()
+    }
+
+    /// Takes in when phone `number` got its INVITE.
+    pub fn invited(&mut self, number: u16, at: Option<i64>) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.number == number.to_string()) {
+            leg.invited = at;
+        }
+    }
+
+    /// The time of the first row of this kind on this channel's call.
+    pub fn first(&self, event: &str, of_caller: bool) -> Option<i64> {
+        let wanted = |row: &&Row| row.event == event && (row.uniqueid == self.linkedid) == of_caller;
+        self.rows.iter().find(wanted).map(|row| row.at)
+    }
+}
+
+/// How much has been written so far: where the next call will begin.
+pub fn mark(cel: &Path) -> u64 {
+    fs::metadata(cel).map_or(0, |meta| meta.len())
+}
+
+/// Waits for the end of the first call that began after `mark`, and tells what it was.
+pub fn wait_for_call(cel: &Path, mark: u64) -> Result<Truth> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let rows = rows_after(cel, mark)?;
+        if let Some(truth) = whole_call(&rows) {
+            return Ok(truth);
+        }
+        if Instant::now() > deadline {
+            let seen: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
+            bail!("CEL tells of no whole call within a minute, only of:\n{}", seen.join("\n"));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn rows_after(cel: &Path, mark: u64) -> Result<Vec<Row>> {
+    let bytes = match fs::read(cel) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        read => read.with_context(|| format!("reading {}", cel.display()))?,
+    };
+    let new = bytes.get(usize::try_from(mark)?..).unwrap_or_default();
+    let text = String::from_utf8_lossy(new);
+    // A line still being written has no end yet.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    Ok(whole.lines().filter_map(row).collect())
+}
+
+fn row(line: &str) -> Option<Row> {
+    let fields = fields(line);
+    let field = |n: usize| fields.get(n).cloned();
+    let (seconds, micros) = fields.get(1)?.split_once('.')?;
+    Some(Row {
+        event: field(0)?,
+        at: seconds.parse::<i64>().ok()? * 1_000_000 + micros.parse::<i64>().ok()?,
+        channel: field(6)?,
+        name: field(3)?,
+        uniqueid: field(8)?,
+        linkedid: field(9)?,
+        text: line.to_owned(),
+    })
+}
+
+/// The fields of a CSV line in which every field is quoted and a quote inside is doubled.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.next_if_eq(&'"').is_some() => field.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+/// The first call of these rows, once all of its channels are gone.
+fn whole_call(rows: &[Row]) -> Option<Truth> {
+    let linkedid = rows.iter().find(|row| row.event == "CHAN_START")?.linkedid.clone();
+    let rows: Vec<Row> = rows.iter().filter(|row| row.linkedid == linkedid).cloned().collect();
+    let of = |event: &str| {
+        rows.iter().filter(|row| row.event == event).map(|row| row.uniqueid.as_str()).collect::<BTreeSet<_>>()
+    };
+    if of("CHAN_START") != of("CHAN_END") {
+        return None;
+    }
+    let ended = rows.iter().rev().find(|row| row.event == "LINKEDID_END")?.at;
+    let begun = rows.iter().filter(|row| row.event == "CHAN_START");
+    let first = begun.clone().find(|row| row.uniqueid == linkedid)?;
+    let (started, caller_name) = (first.at, first.name.clone());
+    let legs = begun.filter(|row| row.uniqueid != linkedid).filter_map(|start| leg(start, &rows)).collect();
+    let transfers = rows.iter().filter(|row| row.event == "BLINDTRANSFER").map(transfer).collect();
+    Some(Truth { linkedid, caller_name, started, ended, legs, transfers, rows })
+}
+
+fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
+    let own = || rows.iter().filter(|row| row.uniqueid == start.uniqueid);
+    let ended = own().find(|row| row.event == "CHAN_END")?.at;
+    let mut talked = 0;
+    let mut entered = None;
+    for row in own() {
+        match row.event.as_str() {
+            "BRIDGE_ENTER" => entered = Some(row.at),
+            "BRIDGE_EXIT" => talked += entered.take().map_or(0, |at| row.at - at),
+            _ => {}
+        }
+    }
+    Some(Leg {
+        uniqueid: start.uniqueid.clone(),
+        number: number(&start.channel).to_owned(),
+        started: start.at,
+        invited: None,
+        answered: own().find(|row| row.event == "ANSWER").map(|row| row.at),
+        bridged: own().find(|row| row.event == "BRIDGE_ENTER").map(|row| row.at),
+        ended,
+        talked,
+    })
+}
+
+fn transfer(row: &Row) -> (String, String) {
+    let extra = fields(&row.text).pop().unwrap_or_default();
+    let to = serde_json::from_str::<serde_json::Value>(&extra).ok();
+    let to = to.and_then(|extra| Some(extra.get("extension")?.as_str()?.to_owned())).unwrap_or_default();
+    (number(&row.channel).to_owned(), to)
+}
+
+/// `101` of `PJSIP/101-00000003`.
+fn number(channel: &str) -> &str {
+    let device = channel.split('/').next_back().unwrap_or(channel);
+    device.rsplit_once('-').map_or(device, |(number, _)| number)
+}

@@ -1,0 +1,141 @@
+//! The program under test, from outside: its configuration file, `serve`, `calls --json` and `show --json`.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// One calljournal with its directory; not necessarily running.
+pub struct Journal {
+    config: PathBuf,
+    log: PathBuf,
+    http: u16,
+    /// Where Asterisk reaches it: `127.0.0.1:port`.
+    pub agi: String,
+    process: Option<Child>,
+}
+
+impl Journal {
+    /// Writes a configuration into `directory`; `spool` is where the Asterisks write and `webhook` gets `call.ended`.
+    pub fn configured(directory: &Path, spool: &Path, webhook: &str) -> Result<Journal> {
+        let (agi, http) = (free_port()?, free_port()?);
+        let config = directory.join("calljournal.toml");
+        let text = format!(
+            "[agi]\nlisten = \"127.0.0.1:{agi}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n\
+             [store]\nurl = \"sqlite://{}\"\n\n[spool]\ndir = \"{}\"\n\n\
+             [[notify]]\nname = \"crm\"\nurl = \"{webhook}\"\nnotices = [\"call.ended\"]\n",
+            directory.join("calljournal.db").display(),
+            spool.display(),
+        );
+        fs::write(&config, text)?;
+        Ok(Journal {
+            config,
+            log: directory.join("calljournal.log"),
+            http,
+            agi: format!("127.0.0.1:{agi}"),
+            process: None,
+        })
+    }
+
+    /// Runs `serve`; returns when it says that it is ready.
+    pub fn start(&mut self) -> Result<()> {
+        let log = fs::File::options().create(true).append(true).open(&self.log)?;
+        let mut command = self.command();
+        command.arg("serve").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.process = Some(command.spawn().context("starting calljournal serve")?);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten())
+            {
+                bail!("calljournal serve ended at its start ({status}):\n{}", self.log_text());
+            }
+            if self.is_ready() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        bail!("calljournal serve was not ready within 20 s:\n{}", self.log_text());
+    }
+
+    fn is_ready(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.http)) else { return false };
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+        let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        let mut answer = [0; 12];
+        asked.is_ok() && stream.read_exact(&mut answer).is_ok() && answer.ends_with(b" 200")
+    }
+
+    /// Stops it as a service manager would, and waits for its clean end.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        Command::new("kill").arg(process.id().to_string()).status()?;
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < deadline {
+            if let Some(status) = process.try_wait()? {
+                if status.success() {
+                    return Ok(());
+                }
+                bail!("calljournal did not stop cleanly ({status}):\n{}", self.log_text());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        process.kill()?;
+        process.wait()?;
+        bail!("calljournal did not stop within 15 s of SIGTERM:\n{}", self.log_text());
+    }
+
+    /// What `calls --json` prints: newest first.
+    pub fn calls(&self) -> Result<Vec<Value>> {
+        match self.json(&["calls", "--json"])? {
+            Value::Array(calls) => Ok(calls),
+            other => bail!("calls --json printed no array: {other}"),
+        }
+    }
+
+    /// What `show ID --json` prints.
+    pub fn show(&self, id: &str) -> Result<Value> {
+        self.json(&["show", id, "--json"])
+    }
+
+    fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let output = self.command().args(arguments).output()?;
+        if !output.status.success() {
+            bail!("calljournal {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("calljournal {} printed no JSON", arguments.join(" ")))
+    }
+
+    /// Its log so far.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn command(&self) -> Command {
+        // However the tests end, no server outlives them.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_calljournal")]);
+        command.arg("--config").arg(&self.config);
+        command
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// A TCP port on 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,384 @@
+//! The whole way on real Asterisks: SIP calls through the shipped dialplan, told to a real `calljournal serve`, and
+//! every answer held against Asterisk's own event log. README.md beside this file says how to run it and read it.
+
+mod cel;
+mod journal;
+mod pbx;
+mod phone;
+mod scenario;
+mod ten;
+mod verdict;
+mod webhook;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use comfy_table::{CellAlignment, Table, presets};
+
+use journal::Journal;
+use pbx::{Pbx, Root};
+use scenario::{HOSTILE_MARK, OUTAGE, Played, REFUSED, REFUSED_PLAIN, SCENARIOS, Scenario, TEN};
+use ten::Measured;
+use verdict::{Row, judge, ms};
+use webhook::Webhook;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let oracle_only = arguments.iter().any(|argument| argument == "--oracle-only");
+    // Cargo hands every test program the same flags; the first plain word is the filter.
+    let filter = arguments.into_iter().find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    if std::env::args().any(|argument| argument == "--list") {
+        return ExitCode::SUCCESS;
+    }
+
+    let named = |scenario: &Scenario| scenario.name.contains(&filter);
+    if !SCENARIOS.iter().chain([&REFUSED, &OUTAGE, &TEN]).any(named) {
+        println!("asterisk: no call is named {filter:?}");
+        return ExitCode::SUCCESS;
+    }
+    let roots = Root::found();
+    if let Some(reason) = missing(&roots) {
+        return skipped(&reason);
+    }
+    match run(&roots, &filter, oracle_only) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("asterisk: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What this machine lacks for real calls.
+fn missing(roots: &[Root]) -> Option<String> {
+    if roots.len() < 2 {
+        let cache = pbx::cache_directory().unwrap_or_default();
+        return Some(format!(
+            "no two Asterisk roots in {}: build them with  tests/asterisk/roots",
+            cache.display()
+        ));
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0")) {
+        return Some("not root: chroot and a mount namespace of its own need it".into());
+    }
+    let sipp = std::process::Command::new("sipp").arg("-v").output();
+    sipp.is_err().then(|| "no sipp, which plays the phones: tests/asterisk/roots installs it".into())
+}
+
+fn skipped(reason: &str) -> ExitCode {
+    eprintln!("\n**************************************************************");
+    eprintln!("**  SKIPPED: nothing was tried on a real Asterisk.");
+    eprintln!("**  {reason}");
+    eprintln!("**************************************************************\n");
+    if std::env::var_os("CI").is_some() {
+        eprintln!("CI is set, so a skipped part is a failed part");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Everything that a call needs around it.
+struct Stage {
+    journal: Option<Journal>,
+    pbxes: Vec<Pbx>,
+    webhook: Webhook,
+    directory: PathBuf,
+    filter: String,
+}
+
+/// Plays what the filter leaves, prints the tables, and returns how many failed.
+fn run(roots: &[Root], filter: &str, oracle_only: bool) -> Result<usize> {
+    let begun = Instant::now();
+    let directory = tempfile::Builder::new().prefix("calljournal-asterisk-").tempdir()?;
+    let mut stage = Stage::set_up(roots, directory.path(), filter, oracle_only)?;
+    let mut rows = stage.plays_in_parallel();
+    rows.extend(stage.outage()?);
+    let measured = stage.groups_of_ten(&mut rows)?;
+
+    if oracle_only {
+        rows.retain(|row| !row.wrong.is_empty());
+        print_failures(&rows, None);
+        println!("kept: {}", directory.keep().display());
+        return Ok(rows.len());
+    }
+    // Whatever is told twice is told within the grace time.
+    thread::sleep(Duration::from_secs(3));
+    let posts = stage.webhook.posts();
+    rows.iter_mut().for_each(|row| row.recount(&posts));
+
+    let failed = rows.iter().filter(|row| !row.wrong.is_empty()).count();
+    if failed > 0 {
+        print_failures(&rows, stage.journal.as_ref());
+        // Dropped, it would be deleted: the logs are what a failure is understood by.
+        println!("\nEverything that was written is kept in {}", directory.keep().display());
+    }
+    print_rows(&mut rows);
+    print_measured(&measured);
+    println!("in {} s", begun.elapsed().as_secs());
+    println!("{} passed, {failed} failed", rows.len() - failed);
+    Ok(failed)
+}
+
+impl Stage {
+    fn set_up(roots: &[Root], directory: &Path, filter: &str, oracle_only: bool) -> Result<Stage> {
+        let spool = directory.join("spool");
+        std::fs::create_dir_all(&spool)?;
+        // As the documentation has it made: both Asterisk and the server may write there.
+        std::fs::set_permissions(&spool, std::fs::Permissions::from_mode(0o2770))?;
+        let webhook = Webhook::listen()?;
+        let mut journal = Journal::configured(directory, &spool, &webhook.url())?;
+        if !oracle_only {
+            journal.start()?;
+        }
+        let server = journal.agi.clone();
+        let start = |root: &Root| Pbx::start(root, &directory.join(root.suite), &spool, &server);
+        let pbxes = roots.iter().map(start).collect::<Result<Vec<_>>>()?;
+        for pbx in &pbxes {
+            println!("Asterisk {} is up as {}", pbx.version, pbx.name);
+        }
+        let journal = (!oracle_only).then_some(journal);
+        Ok(Stage { journal, pbxes, webhook, directory: directory.to_owned(), filter: filter.to_owned() })
+    }
+
+    fn wants(&self, scenario: &Scenario) -> bool {
+        scenario.name.contains(&self.filter)
+    }
+
+    /// One scenario after another on each Asterisk, the Asterisks side by side.
+    fn plays_in_parallel(&self) -> Vec<Row> {
+        self.on_each_pbx(|pbx| {
+            let mut rows: Vec<Row> = SCENARIOS
+                .iter()
+                .filter(|scenario| self.wants(scenario))
+                .map(|scenario| self.play_and_judge(scenario, pbx))
+                .collect();
+            if self.wants(&REFUSED) {
+                rows.push(self.refused(pbx));
+            }
+            rows
+        })
+    }
+
+    fn on_each_pbx(&self, work: impl Fn(&Pbx) -> Vec<Row> + Sync) -> Vec<Row> {
+        let work = &work;
+        thread::scope(|scope| {
+            let working: Vec<_> =
+                self.pbxes.iter().map(|pbx| (pbx, scope.spawn(move || work(pbx)))).collect();
+            let done = |(pbx, one): (&Pbx, thread::ScopedJoinHandle<'_, Vec<Row>>)| {
+                one.join().unwrap_or_else(|_| {
+                    vec![Row::failed("(all)", pbx, "the test itself panicked".into(), String::new())]
+                })
+            };
+            working.into_iter().flat_map(done).collect()
+        })
+    }
+
+    fn play(&self, scenario: &Scenario, pbx: &Pbx) -> Result<Played> {
+        println!("{:<8} {}", pbx.version, scenario.name);
+        scenario.play(pbx, self.directory.join("phones").join(&pbx.name).join(scenario.name))
+    }
+
+    fn play_and_judge(&self, scenario: &Scenario, pbx: &Pbx) -> Row {
+        let mut row = match self.play(scenario, pbx) {
+            Ok(played) => self.judged(scenario, &played, pbx),
+            Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), String::new()),
+        };
+        if pbx.was_marked(HOSTILE_MARK) {
+            row.wrong.push("a caller's name was run as a command".into());
+        }
+        row
+    }
+
+    fn judged(&self, scenario: &Scenario, played: &Played, pbx: &Pbx) -> Row {
+        let Some(journal) = &self.journal else { return told_by_cel(scenario.name, played, pbx) };
+        judge(scenario.name, &scenario.expect, &played.truth, pbx, journal, &self.webhook)
+    }
+
+    /// The transfer to nowhere, first as Asterisk alone answers it and then with the hooks.
+    fn refused(&self, pbx: &Pbx) -> Row {
+        let refusal = |played: &Played| {
+            played.phones.first().and_then(|phone| phone.beside("REFER-refused")).map(str::to_owned)
+        };
+        let both = self.play(&REFUSED_PLAIN, pbx).and_then(|plain| Ok((plain, self.play(&REFUSED, pbx)?)));
+        let (plain, hooked) = match both {
+            Ok(both) => both,
+            Err(error) => return Row::failed(REFUSED.name, pbx, format!("{error:#}"), String::new()),
+        };
+        let mut row = self.judged(&REFUSED, &hooked, pbx);
+        let (without, with) = (refusal(&plain), refusal(&hooked));
+        println!("{:<8} {}: {without:?} without calljournal, {with:?} with it", pbx.version, REFUSED.name);
+        if without.is_none() || with != without {
+            row.wrong.push(format!("REFER was answered {with:?}, without calljournal {without:?}"));
+        }
+        row
+    }
+
+    /// The server is stopped while people talk, and is back when they have hung up.
+    fn outage(&mut self) -> Result<Vec<Row>> {
+        if !self.wants(&OUTAGE) {
+            return Ok(Vec::new());
+        }
+        let mut journal = self.journal.take();
+        let stage = &*self;
+        let played: Vec<(&Pbx, Result<Played>)> = thread::scope(|scope| -> Result<_> {
+            let calls: Vec<_> =
+                stage.pbxes.iter().map(|pbx| (pbx, scope.spawn(move || stage.play(&OUTAGE, pbx)))).collect();
+            // The phones have been picked up by now, and nobody hangs up for another two seconds.
+            thread::sleep(Duration::from_millis(3000));
+            if let Some(journal) = &mut journal {
+                journal.stop()?;
+            }
+            Ok(calls
+                .into_iter()
+                .map(|(pbx, call)| (pbx, call.join().unwrap_or_else(|_| bail!("playing panicked"))))
+                .collect())
+        })?;
+        if let Some(journal) = &mut journal {
+            journal.start()?;
+        }
+        let rows = played
+            .into_iter()
+            .map(|(pbx, played)| match (played, &journal) {
+                (Ok(played), Some(journal)) => {
+                    judge(OUTAGE.name, &OUTAGE.expect, &played.truth, pbx, journal, &stage.webhook)
+                }
+                (Ok(played), None) => told_by_cel(OUTAGE.name, &played, pbx),
+                (Err(error), _) => Row::failed(OUTAGE.name, pbx, format!("{error:#}"), String::new()),
+            })
+            .collect();
+        self.journal = journal;
+        Ok(rows)
+    }
+
+    /// The ring group of ten with every kind of server, one Asterisk at a time so that they do not disturb each other.
+    fn groups_of_ten(&self, rows: &mut Vec<Row>) -> Result<Vec<(String, Measured)>> {
+        let mut all = Vec::new();
+        let (Some(journal), true) = (&self.journal, self.wants(&TEN)) else { return Ok(all) };
+        for pbx in &self.pbxes {
+            println!("{:<8} {}", pbx.version, TEN.name);
+            let logs = self.directory.join("phones").join(&pbx.name).join(TEN.name);
+            let measured = match ten::measure(pbx, &journal.agi, &logs) {
+                Ok(measured) => measured,
+                Err(error) => {
+                    rows.push(Row::failed(TEN.name, pbx, format!("{error:#}"), String::new()));
+                    continue;
+                }
+            };
+            for one in &measured {
+                if let Some(truth) = &one.truth {
+                    let mut row = judge(&one.name, &TEN.expect, truth, pbx, journal, &self.webhook);
+                    row.wrong.extend(one.wrong.clone());
+                    rows.push(row);
+                }
+            }
+            all.extend(measured.into_iter().map(|one| (pbx.version.clone(), one)));
+        }
+        Ok(all)
+    }
+}
+
+/// Without a journal: a row that says what CEL says, and prints it.
+fn told_by_cel(name: &str, played: &Played, pbx: &Pbx) -> Row {
+    let truth = &played.truth;
+    let winner = truth.winner().map_or("nobody", |leg| &leg.number);
+    println!(
+        "{:<8} {name}: {} answered, waited {} ms, talked {} ms, lasted {} ms, transfers {:?}",
+        pbx.version,
+        winner,
+        ms(*truth.waited().start()),
+        ms(truth.talked()),
+        ms(truth.ended - truth.started),
+        truth.transfers,
+    );
+    for leg in &truth.legs {
+        println!(
+            "{:<8}   {} rang {} ms, talked {} ms",
+            "",
+            leg.number,
+            ms(*leg.rang().end()),
+            ms(leg.talked)
+        );
+    }
+    let mut row = Row::failed(name, pbx, String::new(), String::new());
+    row.wrong.clear();
+    row
+}
+
+fn print_failures(rows: &[Row], journal: Option<&Journal>) {
+    for row in rows.iter().filter(|row| !row.wrong.is_empty()) {
+        println!("\n===== {} on {}: {}\n{}", row.scenario, row.asterisk, row.wrong.join("; "), row.evidence);
+    }
+    let log = journal.map(Journal::log_text).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    println!(
+        "----- the last lines of calljournal's log\n{}",
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    );
+}
+
+fn table(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(heads);
+    table
+}
+
+fn print_rows(rows: &mut [Row]) {
+    rows.sort_by_key(|row| row.asterisk.clone());
+    let mut table = table(&[
+        "call",
+        "Asterisk",
+        "ended",
+        "ended_at, ms",
+        "answered by",
+        "ringing, ms",
+        "talking, ms",
+        "notice after, ms",
+        "",
+    ]);
+    for row in rows.iter() {
+        let verdict =
+            if row.wrong.is_empty() { "ok".to_owned() } else { format!("WRONG: {}", row.wrong.join("; ")) };
+        let cells = [
+            &row.scenario,
+            &row.asterisk,
+            &row.ended_once,
+            &row.end_error,
+            &row.answered_by,
+            &row.ring_error,
+            &row.talk_error,
+            &row.lag,
+            &verdict,
+        ];
+        table.add_row(cells);
+    }
+    for column in [3, 5, 6, 7] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("\nToo late (+) or too early (-) against Asterisk's own event log\n{table}");
+}
+
+fn print_measured(measured: &[(String, Measured)]) {
+    if measured.is_empty() {
+        return;
+    }
+    let mut table = table(&[
+        "call",
+        "Asterisk",
+        "first INVITE after, ms",
+        "200 OK to bridge, ms",
+        "more than without, ms",
+    ]);
+    for (asterisk, one) in measured {
+        let extra = format!("{} and {}", ms(one.extra.0), ms(one.extra.1));
+        table.add_row([&one.name, asterisk, &ms(one.first_invite), &ms(one.bridge), &extra]);
+    }
+    println!("\nWhat the callers feel of it\n{table}");
+}

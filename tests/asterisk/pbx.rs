@@ -1,0 +1,298 @@
+//! One real Asterisk for one run of the tests: writes its configuration, starts it, talks to its console, stops it.
+//!
+//! Knows where the roots lie and how a run's own directory appears inside one (a private mount namespace, so that the
+//! cached root stays as it was built). Knows nothing about calls or about the journal.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// The phones 101 to 110.
+pub const PHONES: std::ops::RangeInclusive<u16> = 101..=110;
+
+/// How long the dialplan lets a phone ring, in seconds, in the routes that are the tests' own.
+const RING_SECONDS: u32 = 20;
+
+/// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
+const CONTEXTS: [&str; 7] = [
+    "from-trunk",
+    "test-h-only",
+    "test-handler-only",
+    "test-both",
+    "test-short",
+    "test-ten-plain",
+    "test-plain",
+];
+
+/// A root that `tests/asterisk/roots` built.
+#[derive(Clone)]
+pub struct Root {
+    /// The Debian suite, which is also the directory's name.
+    pub suite: &'static str,
+    /// Asterisk's own version, such as `22.10.1`.
+    pub version: String,
+    path: PathBuf,
+}
+
+impl Root {
+    /// The roots that are there, oldest Asterisk first; fewer than two when `roots` has not been run.
+    pub fn found() -> Vec<Root> {
+        let Some(cache) = cache_directory() else { return Vec::new() };
+        ["bullseye", "sid"].into_iter().filter_map(|suite| Root::at(&cache.join(suite), suite)).collect()
+    }
+
+    fn at(path: &Path, suite: &'static str) -> Option<Root> {
+        let status = fs::read_to_string(path.join("var/lib/dpkg/status")).ok()?;
+        let package = status.split("\n\n").find(|p| p.starts_with("Package: asterisk\n"))?;
+        let full = package.lines().find_map(|line| line.strip_prefix("Version: "))?;
+        let upstream = full.rsplit(':').next()?;
+        let version = upstream.split(['~', '+', '-']).next()?.to_owned();
+        Some(Root { suite, version, path: path.to_owned() })
+    }
+
+    /// Where this Debian keeps Asterisk's modules; the two suites differ.
+    fn modules(&self) -> Result<String> {
+        let shipped = self.path.join("etc/asterisk/asterisk.conf");
+        let text = fs::read_to_string(&shipped).with_context(|| format!("reading {}", shipped.display()))?;
+        let line = text.lines().find(|line| line.starts_with("astmoddir"));
+        let path = line
+            .and_then(|line| line.split("=>").nth(1))
+            .context("no astmoddir in the root's asterisk.conf")?;
+        Ok(path.trim().to_owned())
+    }
+}
+
+/// The directory of the roots, by the same rule as the script that builds them.
+pub fn cache_directory() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named("CALLJOURNAL_ASTERISK_ROOTS")
+        .or_else(|| named("XDG_CACHE_HOME").map(|cache| cache.join("calljournal/asterisk")))
+        .or_else(|| named("HOME").map(|home| home.join(".cache/calljournal/asterisk")))
+}
+
+/// A running Asterisk. Dropping it stops it.
+pub struct Pbx {
+    /// The name it has in the journal.
+    pub name: String,
+    /// Asterisk's version.
+    pub version: String,
+    /// Its SIP port on 127.0.0.1.
+    pub sip: u16,
+    ports: Vec<u16>,
+    root: Root,
+    run: PathBuf,
+    spool: PathBuf,
+    process: Child,
+}
+
+impl Pbx {
+    /// Starts the Asterisk of `root` with its files in `run` and calljournal's spool files in `spool`, which several
+    /// may share; `server` is where its dialplan finds calljournal. Returns when it takes calls.
+    pub fn start(root: &Root, run: &Path, spool: &Path, server: &str) -> Result<Pbx> {
+        let ports = free_ports(1 + PHONES.count())?;
+        let name = format!("ast{}", root.version.split('.').next().unwrap_or_default());
+        configure(root, run, &name, server, &ports)?;
+        fs::create_dir_all(spool)?;
+
+        let mut command = enter(root, run, spool);
+        command.args(["/usr/sbin/asterisk", "-f", "-C", "/srv/etc/asterisk.conf"]);
+        let log = fs::File::create(run.join("console.log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let process = command.spawn().context("starting Asterisk (needs root, unshare and chroot)")?;
+
+        let mut pbx = Pbx {
+            name,
+            version: root.version.clone(),
+            sip: ports[0],
+            ports: ports[1..].to_vec(),
+            root: root.clone(),
+            run: run.to_owned(),
+            spool: spool.to_owned(),
+            process,
+        };
+        pbx.wait_until_booted()?;
+        Ok(pbx)
+    }
+
+    fn wait_until_booted(&mut self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.try_wait()? {
+                bail!(
+                    "Asterisk {} ended at its start ({status}); see {}",
+                    self.version,
+                    self.run.join("console.log").display()
+                );
+            }
+            if self.run.join("run/asterisk.ctl").exists()
+                && self.console("core waitfullybooted").is_ok_and(|answer| answer.contains("fully booted"))
+            {
+                return self.check_modules();
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        bail!(
+            "Asterisk {} did not start within a minute; see {}",
+            self.version,
+            self.run.join("log/full.log").display()
+        );
+    }
+
+    /// An Asterisk without one of these starts happily and fails every call.
+    fn check_modules(&self) -> Result<()> {
+        let running = self.console("module show")?;
+        for needed in
+            ["chan_pjsip", "res_pjsip_refer", "res_agi", "app_stack", "cel_custom", "cdr_csv", "func_shell"]
+        {
+            let row = running.lines().find(|line| line.starts_with(needed));
+            if !row.is_some_and(|row| row.contains("Running") && !row.contains("Not Running")) {
+                bail!(
+                    "{needed} does not run in Asterisk {}; see {}",
+                    self.version,
+                    self.run.join("log/full.log").display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What the console answers to `command`.
+    pub fn console(&self, command: &str) -> Result<String> {
+        let mut remote = enter(&self.root, &self.run, &self.spool);
+        let output =
+            remote.args(["/usr/sbin/asterisk", "-C", "/srv/etc/asterisk.conf", "-rx", command]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Sends the dialplan's events of calls from now on to another address.
+    pub fn point_to(&self, server: &str) -> Result<()> {
+        self.console(&format!("dialplan set global CALLJOURNAL_SERVER {server}"))?;
+        // A time-out that is still being paid for belongs to the old address.
+        self.console("dialplan set global CALLJOURNAL_PAUSE 0").map(drop)
+    }
+
+    /// The UDP port at which phone `number` is called.
+    pub fn phone_port(&self, number: u16) -> u16 {
+        self.ports[usize::from(number - PHONES.start())]
+    }
+
+    /// Asterisk's own word on every channel, written while calls go on.
+    pub fn cel(&self) -> PathBuf {
+        self.run.join("log/cel-custom/cel.csv")
+    }
+
+    /// Asterisk's own CDR.
+    pub fn cdr(&self) -> PathBuf {
+        self.run.join("log/cdr-csv/Master.csv")
+    }
+
+    /// Whether a command that a caller smuggled in has left this mark in Asterisk's directory.
+    pub fn was_marked(&self, mark: &str) -> bool {
+        self.run.join(mark).exists()
+    }
+}
+
+impl Drop for Pbx {
+    fn drop(&mut self) {
+        let _ = self.console("core stop now");
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A command inside the root, in which `run` is /srv and `spool` is where the dialplan writes its spool files.
+fn enter(root: &Root, run: &Path, spool: &Path) -> Command {
+    // However the tests end, no Asterisk outlives them. (It ends with the thread that started it, too.)
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
+    command.arg(r#"mount --bind "$2" "$1/srv"; mount --bind "$3" "$1/srv/spool/calljournal"; root=$1; shift 3; exec chroot "$root" "$@""#);
+    command.arg("sh").arg(&root.path).arg(run).arg(spool);
+    command
+}
+
+/// Ports on 127.0.0.1 that were free a moment ago, all different.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let held: Vec<UdpSocket> =
+        (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    held.iter().map(|socket| Ok(socket.local_addr()?.port())).collect()
+}
+
+fn configure(root: &Root, run: &Path, name: &str, server: &str, ports: &[u16]) -> Result<()> {
+    // Asterisk makes none of these, and without cel-custom it says nothing and writes nothing.
+    for directory in ["etc", "run", "lib", "log/cel-custom", "log/cdr-csv", "spool/calljournal"] {
+        fs::create_dir_all(run.join(directory))?;
+    }
+    let ten: Vec<String> = PHONES.map(|number| format!("PJSIP/{number}")).collect();
+    let rtp_first = if root.suite == "bullseye" { 21000 } else { 22000 };
+    let values = [
+        ("@MODULES@", root.modules()?),
+        ("@SIP@", ports[0].to_string()),
+        ("@SERVER@", server.to_owned()),
+        ("@PBX@", name.to_owned()),
+        ("@RING@", RING_SECONDS.to_string()),
+        ("@TEN@", ten.join("&")),
+        ("@RTP_FIRST@", rtp_first.to_string()),
+        ("@RTP_LAST@", (rtp_first + 499).to_string()),
+    ];
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/asterisk/etc");
+    for entry in fs::read_dir(&here).with_context(|| format!("reading {}", here.display()))? {
+        let path = entry?.path();
+        let mut text = fs::read_to_string(&path)?;
+        for (mark, value) in &values {
+            text = text.replace(mark, value);
+        }
+        if path.ends_with("pjsip.conf") {
+            text.push_str(&lines(&ports[1..]));
+        }
+        fs::write(run.join("etc").join(path.file_name().unwrap_or_default()), text)?;
+    }
+    include_shipped_dialplan(run)
+}
+
+/// The shipped files, byte for byte, under the names by which an administrator includes them.
+fn include_shipped_dialplan(run: &Path) -> Result<()> {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplan");
+    for (from, to) in
+        [("calljournal.conf", "calljournal.conf"), ("plain/extensions_custom.conf", "extensions_custom.conf")]
+    {
+        let path = shipped.join(from);
+        fs::copy(&path, run.join("etc").join(to)).with_context(|| format!("copying {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The endpoints: a phone for each number at its own port, and a trunk for each context, known by its X-Trunk header.
+fn lines(ports: &[u16]) -> String {
+    let mut text = String::new();
+    for (number, port) in PHONES.zip(ports) {
+        text.push_str(&format!(
+            "\n[{number}](line)\ncontext = from-internal\ncallerid = \"User{number}\" <{number}>\naors = {number}\n\
+             [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
+        ));
+    }
+    for context in CONTEXTS {
+        let trunk = trunk(context);
+        text.push_str(&format!(
+            "\n[{trunk}](line)\ncontext = {context}\n\
+             [{trunk}]\ntype = identify\nendpoint = {trunk}\nmatch_header = X-Trunk: {trunk}\n"
+        ));
+    }
+    text
+}
+
+/// The trunk that leads into `context`.
+pub fn trunk(context: &str) -> String {
+    format!("trunk-{context}")
+}

@@ -1,0 +1,259 @@
+//! The calls: who calls whom, what everybody does, and what the journal must make of it.
+//!
+//! Data, and the one function that plays it. What really happened is asked of CEL; what is written here is what the
+//! scenario was made for, so that a phone that misbehaved is not taken for a success.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cel::{self, Truth};
+use crate::pbx::Pbx;
+use crate::phone::{Diary, Phone, Running};
+
+/// The outside caller's number in every scenario.
+pub const OUTSIDE: &str = "79193393655";
+
+/// Numbers of the shipped example: an extension, a group of two, a group of ten.
+const SINGLE: &str = "73512020319";
+const GROUP: &str = "73512020318";
+const ALL: &str = "73512020320";
+
+/// A caller name made of everything that ever broke a parser, quoted as SIP wants it; run by anybody, it leaves a mark.
+/// (Asterisk keeps the backslashes, so they are part of the name that must be told.)
+const HOSTILE_NAME: &str = r#""\"Иван\", ${SHELL(touch /srv/hacked)} a;b <x>""#;
+/// The file that appears in Asterisk's directory if the hostile name was ever run.
+pub const HOSTILE_MARK: &str = "hacked";
+
+/// What one SIPp does: its behaviour, and how long it does what, in milliseconds.
+type Act = (&'static str, &'static [(&'static str, u64)]);
+
+/// One call.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// How the table and the command line name it.
+    pub name: &'static str,
+    /// Where the trunk leads to, and the number called there.
+    pub context: &'static str,
+    pub did: &'static str,
+    /// The caller's display name as SIP has it.
+    pub caller_name: &'static str,
+    pub caller: Act,
+    pub phones: &'static [(u16, Act)],
+    /// Words for the phones' messages: `target`, where to transfer to.
+    pub words: &'static [(&'static str, &'static str)],
+    pub expect: Expect,
+}
+
+/// What must be told of the call, in the journal's own words.
+#[derive(Clone, Copy)]
+pub struct Expect {
+    pub disposition: &'static str,
+    pub answered_by: Option<&'static str>,
+    pub hung_up_by: Option<&'static str>,
+    pub abandoned: bool,
+    /// Who transferred, and to whom.
+    pub transfer: Option<(&'static str, &'static str)>,
+    /// What came of each phone's leg.
+    pub outcomes: &'static [(&'static str, &'static str)],
+}
+
+const ANSWERED: Expect = Expect {
+    disposition: "ANSWERED",
+    answered_by: Some("101"),
+    hung_up_by: Some("caller"),
+    abandoned: false,
+    transfer: None,
+    outcomes: &[("101", "answered")],
+};
+
+const UNANSWERED: Expect = Expect {
+    disposition: "NO ANSWER",
+    answered_by: None,
+    hung_up_by: Some("pbx"),
+    abandoned: false,
+    transfer: None,
+    outcomes: &[],
+};
+
+/// An inbound call that 101 answers and the caller ends: the others differ from it in what they are about.
+const PLAIN: Scenario = Scenario {
+    name: "answered, ended by caller",
+    context: "from-trunk",
+    did: SINGLE,
+    caller_name: "\"Ivan\"",
+    caller: ("caller-hangs-up", &[("talk", 1500)]),
+    phones: &[(101, ("phone-waits", &[("ringing", 700)]))],
+    words: &[],
+    expect: ANSWERED,
+};
+
+/// What is played one after another on each Asterisk.
+pub const SCENARIOS: &[Scenario] = &[
+    PLAIN,
+    Scenario {
+        name: "answered, ended by callee",
+        caller: ("caller-waits", &[]),
+        phones: &[(101, ("phone-hangs-up", &[("ringing", 700), ("talk", 1300)]))],
+        expect: Expect { hung_up_by: Some("called"), ..ANSWERED },
+        ..PLAIN
+    },
+    Scenario {
+        name: "abandoned",
+        caller: ("caller-gives-up", &[("patience", 1500)]),
+        phones: &[(101, ("phone-rings", &[]))],
+        expect: Expect {
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            outcomes: &[("101", "cancelled")],
+            ..UNANSWERED
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "busy",
+        caller: ("caller-refused", &[]),
+        phones: &[(101, ("phone-busy", &[("ringing", 0)]))],
+        expect: Expect { disposition: "BUSY", outcomes: &[("101", "busy")], ..UNANSWERED },
+        ..PLAIN
+    },
+    Scenario {
+        name: "rejected",
+        caller: ("caller-refused", &[]),
+        phones: &[(101, ("phone-rejects", &[("ringing", 800)]))],
+        expect: Expect {
+            disposition: "FAILED",
+            hung_up_by: Some("called"),
+            outcomes: &[("101", "rejected")],
+            ..UNANSWERED
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "no answer",
+        context: "test-short",
+        caller: ("caller-refused", &[]),
+        phones: &[(101, ("phone-rings", &[]))],
+        expect: Expect { outcomes: &[("101", "no_answer")], ..UNANSWERED },
+        ..PLAIN
+    },
+    Scenario {
+        name: "ring group of two",
+        did: GROUP,
+        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        expect: Expect {
+            answered_by: Some("102"),
+            outcomes: &[("101", "elsewhere"), ("102", "answered")],
+            ..ANSWERED
+        },
+        ..PLAIN
+    },
+    Scenario { name: "end by h only", context: "test-h-only", ..PLAIN },
+    Scenario { name: "end by handler only", context: "test-handler-only", ..PLAIN },
+    Scenario { name: "end by both", context: "test-both", ..PLAIN },
+    Scenario {
+        name: "blind transfer",
+        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        phones: &[
+            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
+            (102, ("phone-waits", &[("ringing", 900)])),
+        ],
+        words: &[("target", "102")],
+        expect: Expect {
+            transfer: Some(("101", "102")),
+            outcomes: &[("101", "answered"), ("102", "answered")],
+            ..ANSWERED
+        },
+        ..PLAIN
+    },
+    Scenario { name: "hostile caller name", caller_name: HOSTILE_NAME, ..PLAIN },
+];
+
+/// A transfer to a number that nobody has, with the hooks; see [`REFUSED_PLAIN`].
+pub const REFUSED: Scenario = Scenario {
+    name: "refused blind transfer",
+    caller: ("caller-waits", &[]),
+    phones: &[(101, ("phone-transfers", &[("ringing", 500), ("talk", 1000)]))],
+    words: &[("target", "999")],
+    expect: Expect { hung_up_by: Some("called"), ..ANSWERED },
+    ..PLAIN
+};
+
+/// The same call on a dialplan without hooks: whatever the phone is told here is right.
+pub const REFUSED_PLAIN: Scenario = Scenario { context: "test-plain", ..REFUSED };
+
+/// The server goes away while they talk and is back after the end.
+pub const OUTAGE: Scenario =
+    Scenario { name: "server away at the end", caller: ("caller-hangs-up", &[("talk", 5000)]), ..PLAIN };
+
+/// A group of ten of whom the first picks up.
+pub const TEN: Scenario = Scenario {
+    name: "ring group of ten",
+    did: ALL,
+    caller: ("caller-hangs-up", &[("talk", 1000)]),
+    phones: &[
+        (101, ("phone-waits", &[("ringing", 1500)])),
+        (102, ("phone-rings", &[])),
+        (103, ("phone-rings", &[])),
+        (104, ("phone-rings", &[])),
+        (105, ("phone-rings", &[])),
+        (106, ("phone-rings", &[])),
+        (107, ("phone-rings", &[])),
+        (108, ("phone-rings", &[])),
+        (109, ("phone-rings", &[])),
+        (110, ("phone-rings", &[])),
+    ],
+    expect: Expect {
+        outcomes: &[
+            ("101", "answered"),
+            ("102", "elsewhere"),
+            ("103", "elsewhere"),
+            ("104", "elsewhere"),
+            ("105", "elsewhere"),
+            ("106", "elsewhere"),
+            ("107", "elsewhere"),
+            ("108", "elsewhere"),
+            ("109", "elsewhere"),
+            ("110", "elsewhere"),
+        ],
+        ..ANSWERED
+    },
+    ..PLAIN
+};
+
+/// A call that was really made: what Asterisk says of it and what everybody wrote down.
+pub struct Played {
+    pub truth: Truth,
+    pub caller: Diary,
+    /// In the order of the scenario's phones.
+    pub phones: Vec<Diary>,
+}
+
+impl Scenario {
+    /// Makes the call on `pbx` and waits until it is over; the phones' logs go to a directory under `logs`.
+    pub fn play(&self, pbx: &Pbx, logs: PathBuf) -> Result<Played> {
+        let mark = cel::mark(&pbx.cel());
+        let mut phones = Vec::new();
+        for (number, (behaviour, times)) in self.phones {
+            let phone = self.equip(Phone::at(pbx, *number, behaviour), times);
+            phones.push(phone.start(pbx, &logs)?);
+        }
+        let (behaviour, times) = self.caller;
+        let caller =
+            Phone::outside(OUTSIDE, self.context, self.did, behaviour).with("name", self.caller_name);
+        let mut caller = self.equip(caller, times).start(pbx, &logs)?;
+
+        let caller = caller.done()?;
+        let phones = phones.iter_mut().map(Running::done).collect::<Result<Vec<_>>>()?;
+        let mut truth = cel::wait_for_call(&pbx.cel(), mark)?;
+        for ((number, _), phone) in self.phones.iter().zip(&phones) {
+            truth.invited(*number, phone.at("INVITE"));
+        }
+        Ok(Played { truth, caller, phones })
+    }
+
+    fn equip(&self, phone: Phone, times: &[(&'static str, u64)]) -> Phone {
+        let phone = self.words.iter().fold(phone, |phone, (key, value)| phone.with(key, value));
+        times.iter().fold(phone, |phone, (what, milliseconds)| phone.after(what, *milliseconds))
+    }
+}

@@ -1,0 +1,284 @@
+//! Holds what the journal tells about a call against what Asterisk says, and keeps both where they differ.
+
+use std::fs;
+use std::ops::RangeInclusive;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::cel::Truth;
+use crate::journal::Journal;
+use crate::pbx::Pbx;
+use crate::scenario::{Expect, OUTSIDE};
+use crate::webhook::{Post, Webhook};
+
+/// How far the told end of a call may lie from Asterisk's own, in microseconds.
+const END_BOUND: i64 = 100_000;
+/// The same for ringing and talking.
+const TIMES_BOUND: i64 = 150_000;
+/// How long a notice may take before it counts as missing.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(12);
+
+/// One line of the table.
+pub struct Row {
+    pub scenario: String,
+    /// Asterisk's version.
+    pub asterisk: String,
+    pub pbx: String,
+    pub linkedid: String,
+    pub ended_once: String,
+    /// Differences from CEL in milliseconds, the worst of each kind; empty where there is nothing to compare.
+    pub end_error: String,
+    pub answered_by: String,
+    pub ring_error: String,
+    pub talk_error: String,
+    /// From the call's true end to the arrival of the notice, in milliseconds.
+    pub lag: String,
+    /// What is wrong; nothing when all is well.
+    pub wrong: Vec<String>,
+    /// For the reader of a failure: CEL, CDR and the journal's own words.
+    pub evidence: String,
+}
+
+impl Row {
+    /// A scenario that could not be played, or of which nothing was told.
+    pub fn failed(scenario: &str, pbx: &Pbx, why: String, evidence: String) -> Row {
+        Row {
+            scenario: scenario.to_owned(),
+            asterisk: pbx.version.clone(),
+            pbx: pbx.name.clone(),
+            linkedid: String::new(),
+            ended_once: String::new(),
+            end_error: String::new(),
+            answered_by: String::new(),
+            ring_error: String::new(),
+            talk_error: String::new(),
+            lag: String::new(),
+            wrong: vec![why],
+            evidence,
+        }
+    }
+
+    /// Counts the notices of this call once more, when everything has come that will.
+    pub fn recount(&mut self, posts: &[Post]) {
+        if self.linkedid.is_empty() {
+            return;
+        }
+        let count = |kind| posts.iter().filter(|post| post.tells(kind, &self.pbx, &self.linkedid)).count();
+        let (ended, corrected) = (count("call.ended"), count("call.corrected"));
+        self.ended_once = if ended == 1 { "once".into() } else { format!("{ended} times") };
+        if ended != 1 {
+            self.wrong.push(format!("{ended} notices call.ended"));
+        }
+        if corrected != 0 {
+            self.wrong.push(format!("{corrected} notices call.corrected"));
+        }
+    }
+}
+
+/// What the journal tells about the call of `truth`, compared with it and with what the scenario was made for.
+pub fn judge(
+    name: &str,
+    expect: &Expect,
+    truth: &Truth,
+    pbx: &Pbx,
+    journal: &Journal,
+    webhook: &Webhook,
+) -> Row {
+    let post = wait_for_notice(webhook, pbx, truth);
+    let shown = match wait_for_shown(journal, pbx, truth) {
+        Ok(shown) => shown,
+        Err(error) => {
+            let evidence = evidence(truth, pbx, &Value::Null, webhook);
+            let mut row = Row::failed(name, pbx, format!("{error:#}"), evidence);
+            row.linkedid.clone_from(&truth.linkedid);
+            return row;
+        }
+    };
+    let call = &shown["call"];
+    let mut wrong = Vec::new();
+    facts(expect, truth, call, &mut wrong);
+
+    let end_error = time(&call["ended_at"]).map(|told| told - truth.ended);
+    match end_error {
+        Some(error) if error.abs() > END_BOUND => wrong.push(format!("ended_at is {} ms off", ms(error))),
+        None => wrong.push(format!("ended_at is {}", call["ended_at"])),
+        Some(_) => {}
+    }
+    let (rings, talks) = times(truth, call, &mut wrong);
+    let lag = match &post {
+        Some(post) => {
+            if post.body["data"]["id"] != call["id"] {
+                wrong.push("the notice tells of another id".into());
+            }
+            if time(&post.body["data"]["ended_at"]) != time(&call["ended_at"]) {
+                wrong.push("the notice tells of another end".into());
+            }
+            if post.id.is_empty() {
+                wrong.push("the notice has no webhook-id".into());
+            }
+            ms(post.at - truth.ended)
+        }
+        None => "never".into(),
+    };
+    Row {
+        scenario: name.to_owned(),
+        asterisk: pbx.version.clone(),
+        pbx: pbx.name.clone(),
+        linkedid: truth.linkedid.clone(),
+        ended_once: String::new(),
+        end_error: end_error.map(ms).unwrap_or_default(),
+        answered_by: call["answered_by"]["number"].as_str().unwrap_or("nobody").to_owned(),
+        ring_error: worst(&rings),
+        talk_error: worst(&talks),
+        lag,
+        evidence: evidence(truth, pbx, &shown, webhook),
+        wrong,
+    }
+}
+
+fn wait_for_notice(webhook: &Webhook, pbx: &Pbx, truth: &Truth) -> Option<Post> {
+    let deadline = Instant::now() + NOTICE_PATIENCE;
+    while Instant::now() < deadline {
+        let posts = webhook.posts();
+        let found = posts.into_iter().find(|post| post.tells("call.ended", &pbx.name, &truth.linkedid));
+        if found.is_some() {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+/// `show` of the one call that has this pbx and linkedid; found through `calls`, as a person would.
+fn wait_for_shown(journal: &Journal, pbx: &Pbx, truth: &Truth) -> Result<Value> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let calls = journal.calls()?;
+        let found: Vec<&Value> = calls
+            .iter()
+            .filter(|call| call["pbx"] == pbx.name.as_str() && call["linkedid"] == truth.linkedid.as_str())
+            .collect();
+        match found.as_slice() {
+            [call] => return journal.show(call["id"].as_str().unwrap_or_default()),
+            [] if Instant::now() < deadline => thread::sleep(Duration::from_millis(200)),
+            [] => bail!("no call {} of {} in the journal", truth.linkedid, pbx.name),
+            many => bail!("{} calls in the journal for the one call {}", many.len(), truth.linkedid),
+        }
+    }
+}
+
+/// Everything that is not a duration.
+fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) {
+    let mut must = |what: &str, told: &Value, meant: Value| {
+        if *told != meant {
+            wrong.push(format!("{what} is {told}, not {meant}"));
+        }
+    };
+    must("state", &call["state"], "ended".into());
+    must("direction", &call["direction"], "inbound".into());
+    must("source.number", &call["source"]["number"], OUTSIDE.into());
+    must("source.name", &call["source"]["name"], truth.caller_name.as_str().into());
+    must("end_time_known", &call["end_time_known"], true.into());
+    must("disposition", &call["disposition"], expect.disposition.into());
+    must("abandoned", &call["abandoned"], expect.abandoned.into());
+    must("hung_up_by", &call["hung_up_by"], expect.hung_up_by.into());
+    must("answered_by.number", &call["answered_by"]["number"], expect.answered_by.into());
+
+    let winner = truth.winner().map(|leg| leg.number.as_str());
+    must("answered_by.number, which CEL names,", &call["answered_by"]["number"], winner.into());
+    must(
+        "number of transfers",
+        &call["transfers"].as_array().map_or(0, Vec::len).into(),
+        truth.transfers.len().into(),
+    );
+    must(
+        "number of transfers, as played,",
+        &truth.transfers.len().into(),
+        expect.transfer.iter().len().into(),
+    );
+    if let Some((by, to)) = expect.transfer {
+        must(
+            "by and to, as played,",
+            &format!("{:?}", truth.transfers).into(),
+            format!("{:?}", [(by, to)]).into(),
+        );
+        must("transfers[0].by", &call["transfers"][0]["by"]["number"], by.into());
+        must("transfers[0].to", &call["transfers"][0]["to"], to.into());
+        must("transfers[0].how", &call["transfers"][0]["how"], "blind".into());
+    }
+    for (number, outcome) in expect.outcomes {
+        let leg = leg(call, |leg| leg["number"] == *number && leg["role"] == "called");
+        must(&format!("outcome of {number}"), &leg["outcome"], (*outcome).into());
+    }
+    let called =
+        call["legs"].as_array().map_or(0, |legs| legs.iter().filter(|leg| leg["role"] == "called").count());
+    must("number of called legs", &called.into(), truth.legs.len().into());
+}
+
+/// Ringing and talking of the call and of each leg: the errors in microseconds.
+fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec<i64>) {
+    let mut differ = |what: String, told: &Value, meant: RangeInclusive<i64>| {
+        let Some(told) = told.as_i64().map(|told| told * 1000) else {
+            wrong.push(format!("{what} is {told}, not {} ms", ms(*meant.start())));
+            return *meant.start();
+        };
+        let error = told - told.clamp(*meant.start(), *meant.end());
+        if error.abs() > TIMES_BOUND {
+            wrong.push(format!("{what} is {} ms, {} ms off", ms(told), ms(error)));
+        }
+        error
+    };
+    let exactly = |micros| micros..=micros;
+    let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], truth.waited())];
+    let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], exactly(truth.talked()))];
+    for meant in &truth.legs {
+        let told = leg(call, |leg| leg["uniqueid"] == meant.uniqueid.as_str());
+        rings.push(differ(format!("ring_ms of {}", meant.number), &told["ring_ms"], meant.rang()));
+        talks.push(differ(format!("talk_ms of {}", meant.number), &told["talk_ms"], exactly(meant.talked)));
+    }
+    (rings, talks)
+}
+
+fn leg(call: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
+    let legs = call["legs"].as_array();
+    legs.and_then(|legs| legs.iter().find(|leg| wanted(leg))).cloned().unwrap_or_default()
+}
+
+/// An RFC 3339 time in microseconds since 1970.
+fn time(value: &Value) -> Option<i64> {
+    Some(value.as_str()?.parse::<jiff::Timestamp>().ok()?.as_microsecond())
+}
+
+/// Microseconds as milliseconds with one decimal.
+pub fn ms(micros: i64) -> String {
+    let tenths = micros / 100;
+    format!("{}{}.{}", if tenths < 0 { "-" } else { "" }, tenths.abs() / 10, tenths.abs() % 10)
+}
+
+fn worst(errors: &[i64]) -> String {
+    errors.iter().copied().max_by_key(|error| error.abs()).map(ms).unwrap_or_default()
+}
+
+fn evidence(truth: &Truth, pbx: &Pbx, shown: &Value, webhook: &Webhook) -> String {
+    let cel: Vec<&str> = truth.rows.iter().map(|row| row.text.as_str()).collect();
+    let cdr = fs::read_to_string(pbx.cdr()).unwrap_or_default();
+    let cdr: Vec<&str> = cdr.lines().filter(|line| line.contains(&truth.linkedid)).collect();
+    let posts = webhook.posts();
+    let posts: Vec<String> = posts
+        .iter()
+        .filter(|post| post.body["data"]["linkedid"] == truth.linkedid.as_str())
+        .map(|post| post.body.to_string())
+        .collect();
+    let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+    format!(
+        "--- CEL\n{}\n--- CDR\n{}\n--- notices\n{}\n--- the journal's story\n{}\n--- the journal's call\n{}\n",
+        cel.join("\n"),
+        cdr.join("\n"),
+        posts.join("\n"),
+        pretty(&shown["story"]),
+        pretty(&shown["call"]),
+    )
+}
