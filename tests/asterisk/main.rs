@@ -187,7 +187,7 @@ impl Stage {
     fn play_and_judge(&self, scenario: &Scenario, pbx: &Pbx) -> Row {
         let mut row = match self.play(scenario, pbx) {
             Ok(played) => self.judged(scenario, &played, pbx),
-            Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), String::new()),
+            Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())),
         };
         if pbx.was_marked(HOSTILE_MARK) {
             row.wrong.push("a caller's name was run as a command".into());
@@ -208,7 +208,9 @@ impl Stage {
         let both = self.play(&REFUSED_PLAIN, pbx).and_then(|plain| Ok((plain, self.play(&REFUSED, pbx)?)));
         let (plain, hooked) = match both {
             Ok(both) => both,
-            Err(error) => return Row::failed(REFUSED.name, pbx, format!("{error:#}"), String::new()),
+            Err(error) => {
+                return Row::failed(REFUSED.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()));
+            }
         };
         let mut row = self.judged(&REFUSED, &hooked, pbx);
         let (without, with) = (refusal(&plain), refusal(&hooked));
@@ -249,7 +251,9 @@ impl Stage {
                     judge(OUTAGE.name, &OUTAGE.expect, &played.truth, pbx, journal, &stage.webhook)
                 }
                 (Ok(played), None) => told_by_cel(OUTAGE.name, &played, pbx),
-                (Err(error), _) => Row::failed(OUTAGE.name, pbx, format!("{error:#}"), String::new()),
+                (Err(error), _) => {
+                    Row::failed(OUTAGE.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
+                }
             })
             .collect();
         self.journal = journal;
@@ -266,7 +270,7 @@ impl Stage {
             let measured = match ten::measure(pbx, &journal.agi, &logs) {
                 Ok(measured) => measured,
                 Err(error) => {
-                    rows.push(Row::failed(TEN.name, pbx, format!("{error:#}"), String::new()));
+                    rows.push(Row::failed(TEN.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())));
                     continue;
                 }
             };
