@@ -29,6 +29,7 @@ use webhook::Webhook;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let oracle_only = arguments.iter().any(|argument| argument == "--oracle-only");
+    let keep = arguments.iter().any(|argument| argument == "--keep");
     // Cargo hands every test program the same flags; the first plain word is the filter.
     let filter = arguments.into_iter().find(|argument| !argument.starts_with("--")).unwrap_or_default();
     if std::env::args().any(|argument| argument == "--list") {
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     if let Some(reason) = missing(&roots) {
         return skipped(&reason);
     }
-    match run(&roots, &filter, oracle_only) {
+    match run(&roots, &filter, oracle_only, keep) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -93,7 +94,7 @@ struct Stage {
 }
 
 /// Plays what the filter leaves, prints the tables, and returns how many failed.
-fn run(roots: &[Root], filter: &str, oracle_only: bool) -> Result<usize> {
+fn run(roots: &[Root], filter: &str, oracle_only: bool, keep: bool) -> Result<usize> {
     let begun = Instant::now();
     let directory = tempfile::Builder::new().prefix("calljournal-asterisk-").tempdir()?;
     let mut stage = Stage::set_up(roots, directory.path(), filter, oracle_only)?;
@@ -115,6 +116,8 @@ fn run(roots: &[Root], filter: &str, oracle_only: bool) -> Result<usize> {
     let failed = rows.iter().filter(|row| !row.wrong.is_empty()).count();
     if failed > 0 {
         print_failures(&rows, stage.journal.as_ref());
+    }
+    if failed > 0 || keep {
         // Dropped, it would be deleted: the logs are what a failure is understood by.
         println!("\nEverything that was written is kept in {}", directory.keep().display());
     }
