@@ -45,12 +45,6 @@ pub fn tell(call: &Call, locale: &str) -> Vec<Line> {
     lines
 }
 
-/// A length of time in words, rounded to seconds, and to minutes from an hour on.
-#[must_use]
-pub fn duration(ms: i64, locale: &str) -> String {
-    Words::of(locale).duration(ms)
-}
-
 fn beginning(call: &Call, words: &Words) -> Line {
     let who = words.party(&call.source);
     // A person knows the line by its name or number; the dialled number stands for it where it has none.
@@ -174,6 +168,7 @@ impl Words {
         }
     }
 
+    /// Rounded to seconds, and to minutes from an hour on.
     fn duration(&self, ms: i64) -> String {
         let seconds = (ms + 500) / 1000;
         let mut args = FluentArgs::new();
@@ -181,5 +176,25 @@ impl Words {
         args.set("minutes", seconds % 3600 / 60);
         args.set("seconds", seconds % 60);
         self.say("duration", &args)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_are_whole() {
+        FluentResource::try_new(ENGLISH.to_owned()).unwrap();
+    }
+
+    #[test]
+    fn a_duration_has_no_empty_parts() {
+        let all =
+            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (7260, "2 h 1 min")];
+        for (seconds, text) in all {
+            assert_eq!(Words::of("en").duration(seconds * 1000), text);
+        }
     }
 }

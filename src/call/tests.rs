@@ -350,17 +350,3 @@ proptest! {
         prop_assert!(!story::tell(&call, "en").is_empty());
     }
 }
-
-#[test]
-fn a_duration_has_no_empty_parts() {
-    let all =
-        [(0, "0 s"), (59, "59 s"), (60, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (7260, "2 h 1 min")];
-    for (seconds, text) in all {
-        assert_eq!(story::duration(seconds * 1000, "en"), text);
-    }
-}
-
-#[test]
-fn the_texts_of_the_story_are_whole() {
-    fluent_bundle::FluentResource::try_new(include_str!("../asset/story.en.ftl").to_owned()).unwrap();
-}

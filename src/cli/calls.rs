@@ -33,9 +33,9 @@ fn table(calls: &[Call], paper: &Paper) -> String {
     paper.table(&["Started", "From", "To", "Answered by", "Result", "Waited", "Talked", "Id"], rows)
 }
 
-/// The beginning of the id: the time and the serial, enough to tell calls apart and for `show`.
+/// The beginning of the id: the time, the serial, and enough of the rest to tell the calls of two pbxes apart.
 fn short_id(call: &Call) -> String {
-    call.id.to_string().chars().take(18).collect()
+    call.id.to_string().chars().take(23).collect()
 }
 
 /// The number, or the name where there is no number.
@@ -76,7 +76,7 @@ mod tests {
             "Started              From          To           Answered by  Result                 Waited  \
              Talked      Id\n\
              2026-11-22 23:38:43  +79190000000  73512020318  102          ANSWERED, transferred  6 s     \
-             2 min 31 s  01a205a0-53b8-8000"
+             2 min 31 s  01a205a0-53b8-8000-9d82"
         );
     }
 

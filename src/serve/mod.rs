@@ -27,10 +27,9 @@ use crate::api::{self, Health, Pages};
 use crate::call::Rules;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
-use crate::event::Event;
-use crate::feed::agi::{self, Door, session::Answer};
+use crate::feed::agi;
 use crate::feed::spool::Spool;
-use crate::intake::{Intake, Refused, Subscription};
+use crate::intake::{Intake, Subscription};
 use crate::notify::Notifier;
 use crate::observe::{self, Metrics};
 use crate::store::{Store, StoreError};
@@ -82,7 +81,7 @@ pub async fn run(
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
     parts.run(&parts.ends, |stop| spool.run(stop));
-    let door = AgiDoor(intake.clone());
+    let door = intake.clone();
     let notifier =
         Notifier::new(store.clone(), clock.clone(), config.notify.clone()).woken_by(intake.notices_created());
     parts.run(&parts.ends, |stop| notifier.run(stop));
@@ -141,25 +140,6 @@ impl Group {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-}
-
-/// The door as the FastAGI listener knows it.
-#[derive(Clone)]
-struct AgiDoor(Intake);
-
-impl Door for AgiDoor {
-    async fn keep(&self, event: Event) -> Answer {
-        match self.0.accept(vec![event]).await {
-            Ok(receipt) if receipt.fresh > 0 => Answer::Kept,
-            Ok(_) => Answer::Known,
-            Err(Refused::Busy) => Answer::Busy,
-            Err(refused) => Answer::Refused(refused.to_string()),
-        }
-    }
-
-    fn oldest_wait(&self) -> Option<Duration> {
-        self.0.oldest_wait()
     }
 }
 

@@ -91,7 +91,7 @@ impl Store {
         .await
     }
 
-    /// The events of a call by its id, in the order in which they were accepted.
+    /// The events of a call by its id, in the order in which they happened.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -100,7 +100,10 @@ impl Store {
         self.read("events", move |db| {
             let entries = ledger::events_of(db, [call_id.as_str()])?;
             let told = |e: ledger::Entry| Ok(StoredEvent { id: e.id, event: e.event()?, note: e.note });
-            entries.into_iter().map(told).collect()
+            let mut events: Vec<StoredEvent> =
+                entries.into_iter().map(told).collect::<Result<_, StoreError>>()?;
+            events.sort_by_key(|e| (e.event.at, e.id));
+            Ok(events)
         })
         .await
     }
