@@ -62,7 +62,7 @@ pub fn rows(call: &Call) -> Vec<Row> {
 fn answered(call: &Call, n: usize, conversation: &Conversation, billsec: i64) -> Row {
     let leg = |uniqueid: &str| call.legs.iter().find(|l| l.uniqueid == uniqueid);
     let began = if n == 0 { call.started_at } else { conversation.dialled_at };
-    let until = conversation.ended_at.unwrap_or(conversation.answered_at);
+    let until = conversation.ended_at.unwrap_or(conversation.began_at);
     Row {
         calldate: began,
         dst: conversation.dialled.clone().unwrap_or_default(),

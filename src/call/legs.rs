@@ -95,29 +95,30 @@ pub struct Conversation {
     pub context: Option<String>,
     /// When that number was dialled.
     pub dialled_at: Timestamp,
-    /// When the called leg was picked up.
-    pub answered_at: Timestamp,
+    /// When the two were put through. The phone may have been picked up before: Dial first hangs up the others
+    /// of a group, one after another.
+    pub began_at: Timestamp,
     /// When the two were parted; `None` while they talk.
     pub ended_at: Option<Timestamp>,
     /// Its length in milliseconds, 0 while it goes on.
     pub talk_ms: i64,
 }
 
-/// The conversations of a call, in order of their answers.
+/// The conversations of a call, in order of time.
 pub(super) fn conversations(parts: &Parts) -> Vec<Conversation> {
     let mut all: Vec<Conversation> = people(parts)
         .filter(|part| part.role == Some(Role::Called))
         .filter_map(|called| conversation(parts, called, called.answered?))
         .collect();
-    all.sort_by_key(|c| c.answered_at);
+    all.sort_by_key(|c| c.began_at);
     all
 }
 
-fn conversation(parts: &Parts, called: &Part, answered_at: Timestamp) -> Option<Conversation> {
+fn conversation(parts: &Parts, called: &Part, began_at: Timestamp) -> Option<Conversation> {
     let caller = caller_of(parts, called)?;
     let parted = |part: &Part| {
-        let moved = part.entries.iter().filter(|e| e.transferred && e.at > answered_at).map(|e| e.at);
-        moved.chain(part.ended.map(|at| at.max(answered_at))).min()
+        let moved = part.entries.iter().filter(|e| e.transferred && e.at > began_at).map(|e| e.at);
+        moved.chain(part.ended.map(|at| at.max(began_at))).min()
     };
     let ended_at = [parted(caller), parted(called)].into_iter().flatten().min();
     let entry = caller.entries.iter().rfind(|e| e.at <= called.started).or(caller.entries.first());
@@ -129,9 +130,9 @@ fn conversation(parts: &Parts, called: &Part, answered_at: Timestamp) -> Option<
         dialled: entry.and_then(|e| e.exten.clone()),
         context: entry.and_then(|e| e.context.clone()),
         dialled_at: entry.map_or(called.started, |e| e.at),
-        answered_at,
+        began_at,
         ended_at,
-        talk_ms: ended_at.map_or(0, |end| millis(answered_at, end)),
+        talk_ms: ended_at.map_or(0, |end| millis(began_at, end)),
     })
 }
 
@@ -149,7 +150,8 @@ pub(super) fn legs(parts: &Parts, conversations: &[Conversation]) -> Vec<Leg> {
 fn leg(parts: &Parts, part: &Part, conversations: &[Conversation]) -> Leg {
     let role = part.role.unwrap_or(Role::Called);
     let took_part = |c: &&Conversation| c.caller_leg == part.uniqueid || c.called_leg == part.uniqueid;
-    let until = part.answered.or(part.ended);
+    let answered_at = picked_up(parts, part);
+    let until = answered_at.or(part.ended);
     Leg {
         uniqueid: part.uniqueid.clone(),
         channel: part.channel.clone(),
@@ -159,7 +161,7 @@ fn leg(parts: &Parts, part: &Part, conversations: &[Conversation]) -> Leg {
         caller: part.caller.clone(),
         accountcode: part.accountcode.clone(),
         started_at: part.started,
-        answered_at: part.answered,
+        answered_at,
         ended_at: part.ended,
         outcome: match role {
             Role::Called => called_outcome(parts, part),
@@ -169,6 +171,16 @@ fn leg(parts: &Parts, part: &Part, conversations: &[Conversation]) -> Leg {
         ring_ms: until.filter(|_| role == Role::Called).map(|end| millis(part.started, end)),
         talk_ms: conversations.iter().filter(took_part).map(|c| c.talk_ms).sum(),
     }
+}
+
+/// When a phone was picked up. Dial hangs up the others of a group (cause 26) before the winner's channel may tell
+/// (Asterisk: `app_dial`, `hanguptree`), so the first loser's end is nearer to the truth.
+fn picked_up(parts: &Parts, part: &Part) -> Option<Timestamp> {
+    let told = part.answered?;
+    let lost = |p: &&Part| p.caller == part.caller && p.farewell.cause == Some(26);
+    let ends =
+        people(parts).filter(lost).filter_map(|p| p.ended).filter(|at| (part.started..=told).contains(at));
+    Some(ends.min().unwrap_or(told))
 }
 
 fn caller_outcome(part: &Part, talked: bool) -> Outcome {

@@ -124,13 +124,13 @@ pub enum Disposition {
     /// Somebody picked up.
     #[serde(rename = "ANSWERED")]
     Answered,
-    /// Nobody picked up, or the caller gave up first.
+    /// Nobody picked up, everybody declined, or the caller gave up first.
     #[serde(rename = "NO ANSWER")]
     NoAnswer,
     /// All that were rung were busy.
     #[serde(rename = "BUSY")]
     Busy,
-    /// It could not be put through, or everybody rejected it.
+    /// It could not be put through.
     #[serde(rename = "FAILED")]
     Failed,
     /// No line was free.

@@ -16,7 +16,9 @@ pub(super) fn finish(mut parts: Parts) -> Option<Call> {
     let answer = conversations.first();
     let started_at = parts.list.iter().map(|p| p.started).min()?;
     let ended_at = ended_at(&parts);
-    let waited_until = answer.map(|c| c.answered_at).or(first.ended).or(ended_at);
+    let winner = answer.and_then(|c| legs.iter().find(|l| l.uniqueid == c.called_leg));
+    let answered_at = winner.and_then(|l| l.answered_at);
+    let waited_until = answered_at.or(first.ended).or(ended_at);
     let pinned = std::mem::take(&mut parts.pinned);
     let first = parts.first()?;
     Some(Call {
@@ -32,7 +34,7 @@ pub(super) fn finish(mut parts: Parts) -> Option<Call> {
         destination: pinned.destination,
         context: pinned.context,
         started_at,
-        answered_at: answer.map(|c| c.answered_at),
+        answered_at,
         ended_at,
         end_time_known: true,
         disposition: disposition(first, &legs, answer.is_some()),
@@ -83,7 +85,8 @@ fn disposition(first: &Part, legs: &[Leg], answered: bool) -> Disposition {
     match first.farewell.dialstatus.as_deref() {
         Some("BUSY") => Disposition::Busy,
         Some("CONGESTION") => Disposition::Congestion,
-        Some("CHANUNAVAIL") => Disposition::Failed,
+        // Asterisk's CDR does not blame the line for a person who declined.
+        Some("CHANUNAVAIL") if legs.iter().all(|l| l.outcome != Outcome::Rejected) => Disposition::Failed,
         None if rang && called.all(|l| l.outcome == Outcome::Busy) => Disposition::Busy,
         _ => Disposition::NoAnswer,
     }

@@ -160,6 +160,20 @@ fn the_loser_of_a_ring_group_was_answered_elsewhere_and_has_no_line_of_its_own()
 }
 
 #[test]
+fn a_phone_was_picked_up_when_the_first_other_was_hung_up_and_talks_when_it_was_put_through() {
+    let told = Told::default()
+        .comes_in()
+        .rings(0.01, 1, "101")
+        .rings(0.02, 2, "102")
+        .ends(6.0, 1, "101", "cause=26,state=Ringing")
+        .answers(8.0, 2, "102")
+        .ends(20.0, 2, "102", "cause=16")
+        .ends(20.0, 0, "trunk", "cause=16,dialstatus=ANSWER");
+    let call = told.fold().call;
+    assert_eq!((call.wait_ms, call.legs[2].ring_ms, call.talk_ms), (Some(6000), Some(5980), 12_000));
+}
+
+#[test]
 fn a_caller_who_gives_up_has_abandoned_the_call() {
     let told = abandoned();
     let call = told.fold().call;
@@ -175,7 +189,8 @@ fn a_caller_who_gives_up_has_abandoned_the_call() {
 fn busy_declined_and_unanswered_are_told_apart() {
     for (cause, dialstatus, outcome, disposition, line) in [
         (17, "BUSY", Outcome::Busy, Disposition::Busy, "101 was busy"),
-        (21, "CHANUNAVAIL", Outcome::Rejected, Disposition::Failed, "101 declined"),
+        (21, "CHANUNAVAIL", Outcome::Rejected, Disposition::NoAnswer, "101 declined"),
+        (20, "CHANUNAVAIL", Outcome::Unreachable, Disposition::Failed, "101 could not be reached"),
         (0, "NOANSWER", Outcome::NoAnswer, Disposition::NoAnswer, "101 did not answer for 2 s"),
     ] {
         let told = refused(cause, dialstatus);

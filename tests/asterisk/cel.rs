@@ -55,8 +55,6 @@ pub struct Leg {
     /// When the phone itself heard of it, where that is known: Dial prepares a whole group before it rings the first.
     pub invited: Option<i64>,
     pub answered: Option<i64>,
-    /// When it was first put through: Dial hangs up a group's other phones in between.
-    pub bridged: Option<i64>,
     pub ended: i64,
     /// Time spent in bridges, microseconds.
     pub talked: i64,
@@ -64,11 +62,10 @@ pub struct Leg {
 
 impl Leg {
     /// How long it rang, at least and at most: from the INVITE, or from the channel's start a little earlier, to the
-    /// phone's answer, or to the bridge a little later, or to the end of what nobody answered. Microseconds.
+    /// phone's answer, or to the end of what nobody answered. Microseconds.
     pub fn rang(&self) -> RangeInclusive<i64> {
         let until = self.answered.unwrap_or(self.ended);
-        let talking = self.answered.and(self.bridged).unwrap_or(until);
-        until - self.invited.unwrap_or(self.started)..=talking - self.started
+        until - self.invited.unwrap_or(self.started)..=until - self.started
     }
 }
 
@@ -78,12 +75,9 @@ impl Truth {
         self.legs.iter().filter(|leg| leg.talked > 0).min_by_key(|leg| leg.answered)
     }
 
-    /// From the call's start to its first answer by a person, at least and at most, or to its end; microseconds.
-    pub fn waited(&self) -> RangeInclusive<i64> {
-        let winner = self.winner();
-        let until = winner.and_then(|leg| leg.answered).unwrap_or(self.ended);
-        let talking = winner.and_then(|leg| leg.bridged).unwrap_or(until);
-        until - self.started..=talking - self.started
+    /// From the call's start to its first answer by a person, or to its end; microseconds.
+    pub fn waited(&self) -> i64 {
+        self.winner().and_then(|leg| leg.answered).unwrap_or(self.ended) - self.started
     }
 
     /// All the time that people talked, over every transfer; microseconds.
@@ -213,7 +207,6 @@ fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
         started: start.at,
         invited: None,
         answered: own().find(|row| row.event == "ANSWER").map(|row| row.at),
-        bridged: own().find(|row| row.event == "BRIDGE_ENTER").map(|row| row.at),
         ended,
         talked,
     })

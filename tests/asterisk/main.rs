@@ -298,7 +298,7 @@ fn told_by_cel(name: &str, played: &Played, pbx: &Pbx) -> Row {
         "{:<8} {name}: {} answered, waited {} ms, talked {} ms, lasted {} ms, transfers {:?}",
         pbx.version,
         winner,
-        ms(*truth.waited().start()),
+        ms(truth.waited()),
         ms(truth.talked()),
         ms(truth.ended - truth.started),
         truth.transfers,

@@ -122,7 +122,7 @@ pub const SCENARIOS: &[Scenario] = &[
         caller: ("caller-refused", &[]),
         phones: &[(101, ("phone-rejects", &[("ringing", 800)]))],
         expect: Expect {
-            disposition: "FAILED",
+            disposition: "NO ANSWER",
             hung_up_by: Some("called"),
             outcomes: &[("101", "rejected")],
             ..UNANSWERED

@@ -232,7 +232,7 @@ fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec
         error
     };
     let exactly = |micros| micros..=micros;
-    let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], truth.waited())];
+    let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], exactly(truth.waited()))];
     let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], exactly(truth.talked()))];
     for meant in &truth.legs {
         let told = leg(call, |leg| leg["uniqueid"] == meant.uniqueid.as_str());
