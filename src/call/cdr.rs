@@ -1,13 +1,14 @@
 //! A call as rows with the columns of Asterisk's own CDR.
 //!
 //! One row per conversation, so that nobody's talking is counted twice or under another's name, and one row for
-//! a call that nobody answered. The rows' `billsec` add up to the call's talking time in whole seconds.
+//! a call that nobody answered. The rows' `billsec` add up to the call's talking time in whole seconds. As with
+//! Asterisk's own, a call that goes on has no rows yet.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::legs::{Conversation, Leg, Role, millis};
-use super::{Call, Party};
+use super::{Call, Party, State};
 
 /// Asterisk's AMA flag "documentation": the row is for reading, not for billing by itself.
 const DOCUMENTATION: i32 = 3;
@@ -37,9 +38,12 @@ pub struct Row {
     pub sequence: i32,
 }
 
-/// The rows of a call, in order of time.
+/// The rows of a call, in order of time; none while it goes on.
 #[must_use]
 pub fn rows(call: &Call) -> Vec<Row> {
+    if call.state != State::Ended {
+        return Vec::new();
+    }
     if call.conversations.is_empty() {
         return vec![unanswered(call)];
     }

@@ -126,6 +126,13 @@ pub fn wait_for_call(cel: &Path, mark: u64) -> Result<Truth> {
     }
 }
 
+/// The last rows, whatever call they belong to: for a call that went wrong before it could be told apart.
+pub fn latest(cel: &Path) -> String {
+    let text = fs::read_to_string(cel).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    format!("--- the last rows of CEL\n{}\n", lines[lines.len().saturating_sub(40)..].join("\n"))
+}
+
 fn rows_after(cel: &Path, mark: u64) -> Result<Vec<Row>> {
     let bytes = match fs::read(cel) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),

@@ -29,6 +29,7 @@ use webhook::Webhook;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let oracle_only = arguments.iter().any(|argument| argument == "--oracle-only");
+    let keep = arguments.iter().any(|argument| argument == "--keep");
     // Cargo hands every test program the same flags; the first plain word is the filter.
     let filter = arguments.into_iter().find(|argument| !argument.starts_with("--")).unwrap_or_default();
     if std::env::args().any(|argument| argument == "--list") {
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     if let Some(reason) = missing(&roots) {
         return skipped(&reason);
     }
-    match run(&roots, &filter, oracle_only) {
+    match run(&roots, &filter, oracle_only, keep) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -93,7 +94,7 @@ struct Stage {
 }
 
 /// Plays what the filter leaves, prints the tables, and returns how many failed.
-fn run(roots: &[Root], filter: &str, oracle_only: bool) -> Result<usize> {
+fn run(roots: &[Root], filter: &str, oracle_only: bool, keep: bool) -> Result<usize> {
     let begun = Instant::now();
     let directory = tempfile::Builder::new().prefix("calljournal-asterisk-").tempdir()?;
     let mut stage = Stage::set_up(roots, directory.path(), filter, oracle_only)?;
@@ -115,6 +116,8 @@ fn run(roots: &[Root], filter: &str, oracle_only: bool) -> Result<usize> {
     let failed = rows.iter().filter(|row| !row.wrong.is_empty()).count();
     if failed > 0 {
         print_failures(&rows, stage.journal.as_ref());
+    }
+    if failed > 0 || keep {
         // Dropped, it would be deleted: the logs are what a failure is understood by.
         println!("\nEverything that was written is kept in {}", directory.keep().display());
     }
@@ -187,7 +190,7 @@ impl Stage {
     fn play_and_judge(&self, scenario: &Scenario, pbx: &Pbx) -> Row {
         let mut row = match self.play(scenario, pbx) {
             Ok(played) => self.judged(scenario, &played, pbx),
-            Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), String::new()),
+            Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())),
         };
         if pbx.was_marked(HOSTILE_MARK) {
             row.wrong.push("a caller's name was run as a command".into());
@@ -208,7 +211,9 @@ impl Stage {
         let both = self.play(&REFUSED_PLAIN, pbx).and_then(|plain| Ok((plain, self.play(&REFUSED, pbx)?)));
         let (plain, hooked) = match both {
             Ok(both) => both,
-            Err(error) => return Row::failed(REFUSED.name, pbx, format!("{error:#}"), String::new()),
+            Err(error) => {
+                return Row::failed(REFUSED.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()));
+            }
         };
         let mut row = self.judged(&REFUSED, &hooked, pbx);
         let (without, with) = (refusal(&plain), refusal(&hooked));
@@ -249,7 +254,9 @@ impl Stage {
                     judge(OUTAGE.name, &OUTAGE.expect, &played.truth, pbx, journal, &stage.webhook)
                 }
                 (Ok(played), None) => told_by_cel(OUTAGE.name, &played, pbx),
-                (Err(error), _) => Row::failed(OUTAGE.name, pbx, format!("{error:#}"), String::new()),
+                (Err(error), _) => {
+                    Row::failed(OUTAGE.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
+                }
             })
             .collect();
         self.journal = journal;
@@ -266,7 +273,7 @@ impl Stage {
             let measured = match ten::measure(pbx, &journal.agi, &logs) {
                 Ok(measured) => measured,
                 Err(error) => {
-                    rows.push(Row::failed(TEN.name, pbx, format!("{error:#}"), String::new()));
+                    rows.push(Row::failed(TEN.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())));
                     continue;
                 }
             };
