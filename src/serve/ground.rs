@@ -45,7 +45,8 @@ pub enum SpoolState {
 #[must_use]
 pub fn spool_state(dir: &Path) -> SpoolState {
     let make = format!("install -d -m 2770 -o asterisk -g asterisk {}", dir.display());
-    let join = "add this server's user to Asterisk's group: usermod -aG asterisk calljournal";
+    let join = "let this server's user into Asterisk's group: SupplementaryGroups=asterisk for systemd, \
+                else usermod -aG asterisk USER";
     let unreadable = |reason: String| SpoolState::Unreadable { reason, todo: join.to_owned() };
     let about = match std::fs::metadata(dir) {
         Ok(about) => about,

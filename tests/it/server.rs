@@ -12,7 +12,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
 
 /// Nothing here takes longer; who waits so long waits for something that will not come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The program in `dir`, without a word of the tester's own environment about it.
 pub fn calljournal(dir: &Path, arguments: &[&str]) -> Command {
@@ -39,7 +39,7 @@ pub fn said(output: &Output) -> String {
 /// The database of the server in `dir`, as it lies there.
 pub fn database(dir: &Path) -> SqliteConnection {
     let mut db = SqliteConnection::establish(dir.join("calljournal.db").to_str().unwrap()).unwrap();
-    db.batch_execute("PRAGMA busy_timeout = 20000").unwrap();
+    db.batch_execute("PRAGMA busy_timeout = 40000").unwrap();
     db
 }
 
