@@ -273,12 +273,16 @@ fn include_shipped_dialplan(run: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Who sits at the phones.
+const NAMES: [&str; 10] =
+    ["Anna", "Boris", "Clara", "Daniel", "Elena", "Felix", "Greta", "Hugo", "Ida", "Jakob"];
+
 /// The endpoints: a phone for each number at its own port, and a trunk for each context, known by its X-Trunk header.
 fn lines(ports: &[u16]) -> String {
     let mut text = String::new();
-    for (number, port) in PHONES.zip(ports) {
+    for ((number, port), name) in PHONES.zip(ports).zip(NAMES) {
         text.push_str(&format!(
-            "\n[{number}](line)\ncontext = from-internal\ncallerid = \"User{number}\" <{number}>\naors = {number}\n\
+            "\n[{number}](line)\ncontext = from-internal\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
              [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
         ));
     }
