@@ -244,6 +244,6 @@ mod tests {
     #[test]
     fn events_are_in_the_document_only_where_they_are_asked_for() {
         let document = document(&found(), None, "en");
-        assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["call", "cdr", "story"]);
+        assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["call", "story", "cdr"]);
     }
 }
