@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::settle::{Round, Terms, round};
+use super::settle::{Round, Terms, Told, round};
 use super::{Inner, Shared};
 use crate::clock::Stopwatch;
 use crate::store::{Lane, StoreError, calls};
@@ -101,11 +101,12 @@ async fn rest(inner: &Inner, next_due: Option<Timestamp>) {
     }
 }
 
-/// Counts what a round did, and rings for those who send notices.
+/// Counts what a round did, says which calls are over, and rings for those who send notices.
 fn note(inner: &Inner, done: &Round) {
     tracing::debug!(events = done.settled, notices = done.notices.len(), "settled");
-    for kind in &done.notices {
+    for Told { kind, call, pbx, linkedid } in &done.notices {
         metrics::counter!("calljournal_notices_created_total", "kind" => *kind).increment(1);
+        tracing::info!(%call, pbx, linkedid, "{kind}");
     }
     if !done.notices.is_empty() {
         inner.told.notify_one();

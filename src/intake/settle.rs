@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::Subscription;
 use crate::call::{Call, CallId, Folded, Rules, State, Verdict, fold, identity};
@@ -54,8 +55,17 @@ pub(super) struct Round {
     pub more: bool,
     /// When there will be something to do without a new event.
     pub next_due: Option<Timestamp>,
-    /// Kinds of the notices that were created.
-    pub notices: Vec<&'static str>,
+    /// The notices that were created.
+    pub notices: Vec<Told>,
+}
+
+/// A notice that was created, for the log.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub kind: &'static str,
+    pub call: CallId,
+    pub pbx: String,
+    pub linkedid: String,
 }
 
 /// Events and calls that are one call.
@@ -232,13 +242,13 @@ fn channels(event: &Event) -> impl Iterator<Item = &str> {
     std::iter::once(event.uid.as_str()).chain(event.ties())
 }
 
-/// Folds one call and writes what differs. Answers with the kinds of the notices that came of it.
+/// Folds one call and writes what differs. Answers with the notices that came of it.
 fn settle(
     db: &mut Db,
     group: &Group,
     terms: &Terms<'_>,
     known_until: Timestamp,
-) -> Result<Vec<&'static str>, StoreError> {
+) -> Result<Vec<Told>, StoreError> {
     if let Some(call) = full(db, group)? {
         let note = format!("not told: the call has more than {MOST_EVENTS_A_CALL} events");
         for (entry, _) in &group.fresh {
@@ -326,7 +336,7 @@ fn tell_end(
     record: &mut Record,
     events: &[Event],
     terms: &Terms<'_>,
-) -> Result<Option<&'static str>, StoreError> {
+) -> Result<Option<Told>, StoreError> {
     let print = fingerprint(record.doc());
     if record.told_print.as_ref() == Some(&print) {
         return Ok(None);
@@ -343,45 +353,35 @@ fn tell_end(
     };
     record.told_print = Some(print);
     let data = serde_json::to_value(call).map_err(|e| StoreError::corrupt(e.to_string()))?;
-    tell(
-        db,
-        Notice {
-            id,
-            call: call.id.to_string(),
-            kind,
-            created: terms.now,
-            body: body(kind, terms.now, &data),
-        },
-        terms,
-    )
+    tell(db, id, kind, call, &data, terms)
 }
 
 /// Tells that an id which was told outside is now another name of `into`.
-fn tell_merged(
-    db: &mut Db,
-    from: &str,
-    into: &Call,
-    terms: &Terms<'_>,
-) -> Result<Option<&'static str>, StoreError> {
+fn tell_merged(db: &mut Db, from: &str, into: &Call, terms: &Terms<'_>) -> Result<Option<Told>, StoreError> {
     let old: CallId =
         from.parse().map_err(|_| StoreError::corrupt(format!("{from:?} is no id of a call")))?;
-    let body = body(MERGED, terms.now, &json!({ "from": from, "into": into.id }));
-    let id = old.notice(MERGED, 0);
-    tell(db, Notice { id, call: into.id.to_string(), kind: MERGED, created: terms.now, body }, terms)
+    let data = json!({ "from": from, "into": into.id });
+    tell(db, old.notice(MERGED, 0), MERGED, into, &data, terms)
 }
 
-fn tell(db: &mut Db, notice: Notice, terms: &Terms<'_>) -> Result<Option<&'static str>, StoreError> {
+fn tell(
+    db: &mut Db,
+    id: Uuid,
+    kind: &'static str,
+    call: &Call,
+    data: &serde_json::Value,
+    terms: &Terms<'_>,
+) -> Result<Option<Told>, StoreError> {
     // Corrections and merges speak of what was told at the end: who wants that wants them too.
     let wants = |s: &&Subscription| {
-        s.kinds.iter().any(|k| k == notice.kind || (k == ENDED && [CORRECTED, MERGED].contains(&notice.kind)))
+        s.kinds.iter().any(|k| k == kind || (k == ENDED && [CORRECTED, MERGED].contains(&kind)))
     };
     let endpoints: Vec<&str> =
         terms.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
-    Ok(outbox::create(db, &notice, &endpoints)?.then_some(notice.kind))
-}
-
-fn body(kind: &str, now: Timestamp, data: &serde_json::Value) -> String {
-    json!({ "type": kind, "timestamp": now, "data": data }).to_string()
+    let body = json!({ "type": kind, "timestamp": terms.now, "data": data }).to_string();
+    let notice = Notice { id, call: call.id.to_string(), kind, created: terms.now, body };
+    let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };
+    Ok(outbox::create(db, &notice, &endpoints)?.then_some(told))
 }
 
 fn fingerprint(doc: &str) -> String {
