@@ -9,6 +9,7 @@ use super::{Call, CallId, Direction, Disposition, Side, State};
 
 /// The whole call; `None` where there is no part.
 pub(super) fn finish(mut parts: Parts) -> Option<Call> {
+    let pinned = std::mem::take(&mut parts.pinned);
     let conversations = conversations(&parts);
     let legs = legs(&parts, &conversations);
     let first = parts.first()?;
@@ -19,8 +20,6 @@ pub(super) fn finish(mut parts: Parts) -> Option<Call> {
     let winner = answer.and_then(|c| legs.iter().find(|l| l.uniqueid == c.called_leg));
     let answered_at = winner.and_then(|l| l.answered_at);
     let waited_until = answered_at.or(first.ended).or(ended_at);
-    let pinned = std::mem::take(&mut parts.pinned);
-    let first = parts.first()?;
     Some(Call {
         id: CallId::of(&parts.pbx, &linkedid),
         ids: ids(&parts),

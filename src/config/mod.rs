@@ -15,7 +15,7 @@ mod schema;
 pub use load::{Loaded, Refused, load};
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -102,6 +102,13 @@ pub struct Spool {
     pub poll_ms: u64,
     /// Files wholly taken in and untouched for so many hours are deleted; 0 keeps them.
     pub delete_after_hours: u64,
+}
+
+/// The command that makes the spool directory as it should be: Asterisk and this server both write there, and
+/// nobody else.
+#[must_use]
+pub fn make_spool(dir: &Path) -> String {
+    format!("install -d -m 2770 -o asterisk -g asterisk {}", dir.display())
 }
 
 /// `[call]`

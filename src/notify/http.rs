@@ -8,6 +8,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
@@ -219,23 +221,10 @@ fn basic(user: &str) -> Result<HeaderValue, String> {
     let plain: Vec<u8> = percent_decode_str(user).collect();
     // A user alone has an empty password.
     let plain = if user.contains(':') { plain } else { [plain, b":".to_vec()].concat() };
-    let mut value = HeaderValue::from_str(&format!("Basic {}", base64(&plain)))
+    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64.encode(&plain)))
         .map_err(|_| "the url's user and password cannot be sent".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, &b| bits << 8 | u32::from(b)) << (8 * (3 - three.len()));
-        for n in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * n) & 63) as usize];
-            text.push(if n <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
 }
 
 /// What went wrong and what to do about it.
@@ -311,7 +300,7 @@ mod tests {
     fn base64_is_that_of_the_rfc() {
         for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
         {
-            assert_eq!(base64(plain.as_bytes()), coded);
+            assert_eq!(BASE64.encode(plain), coded);
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::config::Loaded;
+use crate::config::{Loaded, make_spool};
 
 /// Set group id, and all for owner and group: what both write there, both can read.
 const SHARED: u32 = 0o2770;
@@ -44,7 +44,7 @@ pub enum SpoolState {
 /// Looks at the spool directory; changes nothing.
 #[must_use]
 pub fn spool_state(dir: &Path) -> SpoolState {
-    let make = format!("install -d -m 2770 -o asterisk -g asterisk {}", dir.display());
+    let make = make_spool(dir);
     let join = "let this server's user into Asterisk's group: SupplementaryGroups=asterisk for systemd, \
                 else usermod -aG asterisk USER";
     let unreadable = |reason: String| SpoolState::Unreadable { reason, todo: join.to_owned() };

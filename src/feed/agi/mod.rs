@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, gauge, histogram};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -119,9 +119,6 @@ pub async fn run<D: Door>(
     clock: Clock,
     stop: CancellationToken,
 ) {
-    describe_counter!(SESSIONS_TOTAL, "FastAGI sessions by outcome");
-    describe_gauge!(SESSIONS_OPEN, "FastAGI sessions that are open");
-    describe_histogram!(ACK_SECONDS, metrics::Unit::Seconds, "From the connection to the ack sent");
     let desk = Arc::new(Desk {
         door,
         agi,

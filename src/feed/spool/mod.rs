@@ -469,11 +469,11 @@ impl Shared {
     }
 
     fn explain(&self, error: &io::Error) {
-        let dir = self.dir.display();
+        let make = config::make_spool(&self.dir);
         warn!(
             %error,
             "the spool directory cannot be read, so events that this server does not take in time may be lost; \
-             make it: install -d -m 2770 -o asterisk -g asterisk {dir} (and this server's user a member of that group)"
+             make it: {make} (and this server's user a member of that group)"
         );
     }
 }
