@@ -6,6 +6,7 @@
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
 //! - [`query`]: what is shown to people
+//! - [`filter`]: which calls they ask for
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
@@ -13,6 +14,7 @@
 pub mod calls;
 mod db;
 pub mod delivery;
+pub mod filter;
 pub mod ledger;
 pub mod outbox;
 mod proof;

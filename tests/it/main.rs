@@ -12,4 +12,5 @@ mod serve;
 mod server;
 mod spool;
 mod store;
+mod story;
 mod trace;
