@@ -90,6 +90,8 @@ pub struct Http {
 pub struct Store {
     /// `sqlite://path`.
     pub url: String,
+    /// Calls that ended more days ago are forgotten; 0 keeps all.
+    pub keep_days: u32,
 }
 
 /// `[spool]`

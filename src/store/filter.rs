@@ -89,8 +89,11 @@ impl Page {
     /// The page behind `last`.
     #[must_use]
     pub fn behind(self, last: &Call) -> Page {
-        let place = Place { started_us: last.started_at.as_microsecond(), id: last.id.to_string() };
-        Page { after: Some(place), ..self }
+        self.behind_place(last.started_at.as_microsecond(), last.id.to_string())
+    }
+
+    pub(super) fn behind_place(self, started_us: i64, id: String) -> Page {
+        Page { after: Some(Place { started_us, id }), ..self }
     }
 }
 

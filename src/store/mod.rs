@@ -5,6 +5,7 @@
 //! - [`calls`]: what follows from it
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
+//! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
 //!
@@ -15,6 +16,7 @@ pub mod calls;
 mod db;
 pub mod delivery;
 pub mod filter;
+pub mod keep;
 pub mod ledger;
 pub mod outbox;
 mod proof;
