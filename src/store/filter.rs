@@ -59,7 +59,7 @@ pub struct NotANumber(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Begins behind this call; `None` for the first page.
-    pub after: Option<Place>,
+    pub after: Option<Cursor>,
     /// Calls at most.
     pub most: usize,
     /// Whether the newest come first, else the oldest do.
@@ -68,7 +68,7 @@ pub struct Page {
 
 /// Where a call stands in every list: by the time it began, then by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Cursor {
     started_us: i64,
     id: String,
 }
@@ -89,11 +89,11 @@ impl Page {
     /// The page behind `last`.
     #[must_use]
     pub fn behind(self, last: &Call) -> Page {
-        self.behind_place(last.started_at.as_microsecond(), last.id.to_string())
+        self.behind_cursor(last.started_at.as_microsecond(), last.id.to_string())
     }
 
-    pub(super) fn behind_place(self, started_us: i64, id: String) -> Page {
-        Page { after: Some(Place { started_us, id }), ..self }
+    pub(super) fn behind_cursor(self, started_us: i64, id: String) -> Page {
+        Page { after: Some(Cursor { started_us, id }), ..self }
     }
 }
 

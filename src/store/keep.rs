@@ -78,7 +78,7 @@ impl Store {
             };
             let places: Vec<(i64, String)> =
                 filter::page(&filter, &page).select((calls::started_us, calls::id)).load(db)?;
-            let next = places.last().map(|(us, id)| page.clone().behind_place(*us, id.clone()));
+            let next = places.last().map(|(us, id)| page.clone().behind_cursor(*us, id.clone()));
             Ok((places.into_iter().map(|(_, id)| id).collect(), next))
         })
         .await
