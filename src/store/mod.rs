@@ -110,7 +110,9 @@ pub enum StoreError {
         version: String,
     },
     /// The schema is older than a reader needs.
-    #[error("the database {0} has an older schema: `calljournal migrate` brings it up to date, and so does `serve`")]
+    #[error(
+        "the database {0} has an older schema, or none: `calljournal serve` brings it up to date at its start, `calljournal migrate` alone"
+    )]
     Older(Place),
     /// The schema cannot be read or brought up to date.
     #[error("the schema of {place} cannot be brought up to date: {reason}")]

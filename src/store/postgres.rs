@@ -48,7 +48,8 @@ pub(super) fn open(server: &Server, access: Access) -> Result<PgConnection, Stor
             StoreError::Open { place: place(), reason: server.discreet(&said) }
         }
     })?;
-    let failed = |e: DieselError| StoreError::Open { place: place(), reason: server.discreet(&e.to_string()) };
+    let failed =
+        |e: DieselError| StoreError::Open { place: place(), reason: server.discreet(&e.to_string()) };
     db.batch_execute(PATIENCE).map_err(failed)?;
     match access {
         Access::Read => db.batch_execute("SET default_transaction_read_only = on").map_err(failed)?,

@@ -56,7 +56,10 @@ impl Cluster {
         }
         let cluster = Cluster { dir, programs, user, databases: Mutex::default() };
         cluster.end_with_this_process();
-        cluster.run("initdb", &["--no-sync", "--auth=trust", "--username=calljournal", "--encoding=UTF8", "--locale=C"]);
+        cluster.run(
+            "initdb",
+            &["--no-sync", "--auth=trust", "--username=calljournal", "--encoding=UTF8", "--locale=C"],
+        );
         let sockets = format!("unix_socket_directories = '{}'\n", cluster.dir.display());
         let file = cluster.data().join("postgresql.conf");
         let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
@@ -69,21 +72,6 @@ impl Cluster {
     pub fn up(&self) {
         let log = self.dir.join("log");
         self.run("pg_ctl", &["start", "--wait", "--silent", "--log", log.to_str().unwrap()]);
-    }
-
-    /// Stops it; who is connected is thrown out.
-    pub fn stop(&self) {
-        self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode=fast"]);
-    }
-
-    /// Kills it as the kernel does when memory is short.
-    pub fn kill(&self) {
-        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap().to_owned();
-        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
-        while Path::new(&format!("/proc/{pid}")).exists() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
     }
 
     /// The URL of the database that belongs to `dir`, which is made when it is first asked for.
@@ -111,7 +99,13 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
-        let done = self.command(self.programs.join(program)).arg("-D").arg(self.data()).args(arguments).output().unwrap();
+        let done = self
+            .command(self.programs.join(program))
+            .arg("-D")
+            .arg(self.data())
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
@@ -120,7 +114,11 @@ impl Cluster {
             None => Command::new(program),
             Some((uid, gid)) => {
                 let mut command = Command::new("setpriv");
-                command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups").arg(program);
+                command
+                    .arg(format!("--reuid={uid}"))
+                    .arg(format!("--regid={gid}"))
+                    .arg("--clear-groups")
+                    .arg(program);
                 command
             }
         };
