@@ -105,6 +105,7 @@ check-database-nowhere = database: the directory { $path } does not exist
 check-database-wrong = database: { $reason }
 check-database-wrong-todo = calls are neither kept nor shown until then
 check-nothing-to-do = nothing else to do
+check-made-too = where there is none yet, it is made so too
 check-spool = spool: { $dir }
 check-spool-odd = spool: { $dir } { $reason }
 check-spool-missing = spool: { $dir } is missing: events that the server does not take are lost

@@ -107,6 +107,7 @@ check-database-nowhere = база данных: каталога { $path } не�
 check-database-wrong = база данных: { $reason }
 check-database-wrong-todo = до исправления звонки не сохраняются и не показываются
 check-nothing-to-do = больше ничего не нужно
+check-made-too = если схемы ещё нет, так же будет создана и она
 check-spool = буфер: { $dir }
 check-spool-odd = буфер: { $dir } { $reason }
 check-spool-missing = буфер: каталога { $dir } нет: события, которые сервер не принял, теряются

@@ -11,7 +11,7 @@ use super::paper::{Ink, Paper};
 use crate::call::words::Words;
 use crate::config::{Config, Loaded, Refused};
 use crate::serve::{self, SpoolState};
-use crate::store::{Store, StoreError};
+use crate::store::{Place, Store, StoreError, shown};
 
 /// How a finding is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +134,10 @@ fn exposure(config: &Config, words: &Words) -> Finding {
 }
 
 fn database(config: &Config, words: &Words) -> Finding {
-    let url = &config.store.url;
+    let url = shown(&config.store.url);
     let said = |id: &str, name: &str, text: &str| words.say(id, &[(name, text.into())]);
-    match Store::open_reader(url) {
-        Ok(_) => Finding::ok(said("check-database", "url", url)),
+    match Store::open_reader(&config.store.url) {
+        Ok(_) => Finding::ok(said("check-database", "url", &url)),
         Err(StoreError::Missing(path)) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let parent = parent.unwrap_or(Path::new("."));
@@ -153,6 +153,7 @@ fn database(config: &Config, words: &Words) -> Finding {
         Err(e) => {
             let what = said("check-database-wrong", "reason", &e.to_string());
             match e {
+                StoreError::Older(Place::Server(_)) => Finding::warn(what, words.plain("check-made-too")),
                 StoreError::Older(_) => Finding::warn(what, words.plain("check-nothing-to-do")),
                 _ => Finding::fail(what, words.plain("check-database-wrong-todo")),
             }

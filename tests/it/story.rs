@@ -1,6 +1,6 @@
 //! Calls as people read them, in both languages. Each is told from its events, as a dialplan sends them.
 
-use calljournal::call::{fold, story};
+use calljournal::call::{Numbering, fold, story};
 use calljournal::event::{Arrival, Event, Feed};
 use jiff::Timestamp;
 
@@ -34,7 +34,7 @@ fn at(ms: u64, kind: &'static str, channel: &str, seq: u32, more: &[&str]) -> Te
 
 fn told(tellings: &[Telling], locale: &str) -> Vec<String> {
     let events: Vec<Event> = tellings.iter().map(event).collect();
-    story::tell(&fold(&events).unwrap().call, locale).into_iter().map(|line| line.text).collect()
+    story::tell(&fold(&events, &Numbering::default()).unwrap().call, locale).into_iter().map(|line| line.text).collect()
 }
 
 #[track_caller]

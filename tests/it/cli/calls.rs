@@ -2,8 +2,8 @@
 
 use tempfile::TempDir;
 
+use super::super::server::{Server, Telling, output, plain_call, said};
 use super::{json, told};
-use crate::server::{Server, Telling, output, plain_call, said};
 
 /// Three calls: an inbound one that was answered, one that was missed, and an outbound one.
 fn journal() -> TempDir {
