@@ -80,6 +80,12 @@ older = { $count ->
    *[other] Only the latest { $count } calls are shown
 }; more: --limit { $more }
 
+# export
+exported = { $count ->
+    [one] One call is in { $file }
+   *[other] { $count } calls are in { $file }
+}
+
 # check
 mark-ok = ok
 mark-warn = warn

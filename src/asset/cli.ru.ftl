@@ -82,6 +82,13 @@ older = { $count ->
    *[other] Показаны только последние { $count } звонков
 }; больше: --limit { $more }
 
+# export
+exported = В { $file } выгружено { $count ->
+    [one] { $count } звонок
+    [few] { $count } звонка
+   *[other] { $count } звонков
+}
+
 # check
 mark-ok = в порядке
 mark-warn = внимание

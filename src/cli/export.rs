@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::filter::Asked;
 use super::paper::Paper;
-use crate::call::{Call, Party, cdr};
+use crate::call::{Call, Side, cdr};
 use crate::store::Store;
 use crate::store::filter::Page;
 
@@ -87,7 +87,7 @@ async fn copy(
     total: usize,
     out: impl Write,
 ) -> anyhow::Result<usize> {
-    let mut sheet = Sheet::new(BufWriter::new(out), paper, form);
+    let mut sheet = Sheet::new(BufWriter::new(out), paper, form)?;
     let bar = bar(total, form.output.is_none());
     let (mut page, mut count) = (Page::oldest(CALLS_A_PAGE), 0);
     loop {
@@ -123,62 +123,49 @@ struct Sheet<'a, W: Write> {
 }
 
 enum Lines<W: Write> {
-    Csv(Box<csv::Writer<W>>, bool),
+    Csv(Box<csv::Writer<W>>),
     Json(W),
 }
 
 impl<'a, W: Write> Sheet<'a, W> {
-    fn new(out: W, paper: &'a Paper, form: &Form) -> Sheet<'a, W> {
+    /// A sheet of CSV has its headings, also where no call follows.
+    fn new(out: W, paper: &'a Paper, form: &Form) -> anyhow::Result<Sheet<'a, W>> {
         let lines = match form.format() {
-            Format::Csv => Lines::Csv(Box::new(csv::Writer::from_writer(out)), false),
             Format::Json => Lines::Json(out),
+            Format::Csv => {
+                let mut out = Box::new(csv::Writer::from_writer(out));
+                out.write_record(if form.cdr { CDR_COLUMNS.as_slice() } else { CALL_COLUMNS.as_slice() })?;
+                Lines::Csv(out)
+            }
         };
-        Sheet { paper, cdr: form.cdr, raw: form.raw, lines }
+        Ok(Sheet { paper, cdr: form.cdr, raw: form.raw, lines })
     }
 
     fn put(&mut self, call: &Call) -> anyhow::Result<()> {
         let rows = if self.cdr { cdr::rows(call) } else { Vec::new() };
         match &mut self.lines {
-            Lines::Json(out) if self.cdr => {
-                for row in &rows {
-                    json_line(out, row)?;
-                }
-            }
+            Lines::Json(out) if self.cdr => rows.iter().try_for_each(|row| json_line(out, row))?,
             Lines::Json(out) => json_line(out, call)?,
-            Lines::Csv(_, _) if self.cdr => {
-                for row in &rows {
-                    let cells = cdr_cells(row, self.paper);
-                    self.record(cells)?;
-                }
+            Lines::Csv(_) if self.cdr => {
+                rows.iter().try_for_each(|row| self.record(cdr_cells(row, self.paper)))?;
             }
-            Lines::Csv(_, _) => {
-                let cells = call_cells(call, self.paper);
-                self.record(cells)?;
-            }
+            Lines::Csv(_) => self.record(call_cells(call, self.paper))?,
         }
         Ok(())
     }
 
-    fn record<const N: usize>(&mut self, cells: [(&str, String); N]) -> anyhow::Result<()> {
-        let Lines::Csv(out, headed) = &mut self.lines else { return Ok(()) };
-        if !*headed {
-            *headed = true;
-            out.write_record(cells.iter().map(|(name, _)| name))?;
-        }
+    fn record(&mut self, cells: Vec<String>) -> anyhow::Result<()> {
         let raw = self.raw;
-        out.write_record(cells.into_iter().map(|(_, cell)| if raw { cell } else { defused(cell) }))?;
+        if let Lines::Csv(out) = &mut self.lines {
+            out.write_record(cells.into_iter().map(|cell| if raw { cell } else { defused(cell) }))?;
+        }
         Ok(())
     }
 
-    /// Writes what is held back; a sheet without calls has its headings all the same.
-    fn end(mut self) -> anyhow::Result<()> {
-        if let Lines::Csv(_, false) = self.lines {
-            let names = if self.cdr { CDR_COLUMNS.as_slice() } else { CALL_COLUMNS.as_slice() };
-            let Lines::Csv(out, _) = &mut self.lines else { return Ok(()) };
-            out.write_record(names)?;
-        }
+    /// Writes what is held back.
+    fn end(self) -> anyhow::Result<()> {
         match self.lines {
-            Lines::Csv(mut out, _) => out.flush()?,
+            Lines::Csv(mut out) => out.flush()?,
             Lines::Json(mut out) => out.flush()?,
         }
         Ok(())
@@ -204,17 +191,37 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 const CALL_COLUMNS: [&str; 23] = [
-    "id", "pbx", "linkedid", "key", "direction", "org", "trunk", "source_number", "source_name", "destination",
-    "started", "answered", "ended", "disposition", "answered_by", "answered_by_name", "hung_up_by", "cause",
-    "wait_seconds", "talk_seconds", "abandoned", "transfers", "state",
+    "id",
+    "pbx",
+    "linkedid",
+    "key",
+    "direction",
+    "org",
+    "trunk",
+    "source_number",
+    "source_name",
+    "destination",
+    "started",
+    "answered",
+    "ended",
+    "disposition",
+    "answered_by",
+    "answered_by_name",
+    "hung_up_by",
+    "cause",
+    "wait_seconds",
+    "talk_seconds",
+    "abandoned",
+    "transfers",
+    "state",
 ];
 
-fn call_cells<'a>(call: &Call, paper: &Paper) -> [(&'a str, String); 23] {
+fn call_cells(call: &Call, paper: &Paper) -> Vec<String> {
     let time = |at: Option<Timestamp>| at.map(|at| paper.date(at)).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let by = call.answered_by.clone().unwrap_or(Party { number: None, name: None });
+    let by = call.answered_by.clone().unwrap_or_default();
     let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
-    let cells = [
+    vec![
         call.id.to_string(),
         call.pbx.clone(),
         call.linkedid.clone(),
@@ -231,25 +238,48 @@ fn call_cells<'a>(call: &Call, paper: &Paper) -> [(&'a str, String); 23] {
         call.disposition.as_str().to_owned(),
         text(&by.number),
         text(&by.name),
-        call.hung_up_by.map(|side| side.as_str().to_owned()).unwrap_or_default(),
+        call.hung_up_by.map(side).unwrap_or_default().to_owned(),
         call.cause.map(|cause| cause.to_string()).unwrap_or_default(),
         call.wait_ms.map(seconds).unwrap_or_default(),
         seconds(call.talk_ms),
         call.abandoned.to_string(),
         call.transfers.len().to_string(),
         call.state.as_str().to_owned(),
-    ];
-    named(CALL_COLUMNS, cells)
+    ]
+}
+
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Caller => "caller",
+        Side::Called => "called",
+        Side::Pbx => "pbx",
+    }
 }
 
 const CDR_COLUMNS: [&str; 19] = [
-    "calldate", "clid", "src", "dst", "dcontext", "channel", "dstchannel", "lastapp", "lastdata", "duration",
-    "billsec", "disposition", "amaflags", "accountcode", "uniqueid", "userfield", "peeraccount", "linkedid",
+    "calldate",
+    "clid",
+    "src",
+    "dst",
+    "dcontext",
+    "channel",
+    "dstchannel",
+    "lastapp",
+    "lastdata",
+    "duration",
+    "billsec",
+    "disposition",
+    "amaflags",
+    "accountcode",
+    "uniqueid",
+    "userfield",
+    "peeraccount",
+    "linkedid",
     "sequence",
 ];
 
-fn cdr_cells<'a>(row: &cdr::Row, paper: &Paper) -> [(&'a str, String); 19] {
-    let cells = [
+fn cdr_cells(row: &cdr::Row, paper: &Paper) -> Vec<String> {
+    vec![
         paper.date(row.calldate),
         row.clid.clone(),
         row.src.clone(),
@@ -269,18 +299,21 @@ fn cdr_cells<'a>(row: &cdr::Row, paper: &Paper) -> [(&'a str, String); 19] {
         row.peeraccount.clone(),
         row.linkedid.clone(),
         row.sequence.to_string(),
-    ];
-    named(CDR_COLUMNS, cells)
-}
-
-fn named<const N: usize>(names: [&'static str; N], cells: [String; N]) -> [(&'static str, String); N] {
-    let mut cells = cells.into_iter();
-    names.map(|name| (name, cells.next().unwrap_or_default()))
+    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
+    use crate::call::words::Language;
+
+    #[test]
+    fn a_row_has_a_cell_for_each_column() {
+        let (call, paper) = (sample::transferred(), Paper::plain(Language::En));
+        assert_eq!(call_cells(&call, &paper).len(), CALL_COLUMNS.len());
+        assert_eq!(cdr_cells(&cdr::rows(&call)[0], &paper).len(), CDR_COLUMNS.len());
+    }
 
     #[test]
     fn a_cell_that_would_be_run_is_defused_and_others_stay() {

@@ -5,6 +5,7 @@
 
 mod calls;
 mod check;
+mod export;
 mod filter;
 mod holder;
 mod migrate;
@@ -94,6 +95,17 @@ enum Command {
         json: bool,
     },
 
+    /// Write calls or CDR rows into a file: CSV for spreadsheets, or lines of JSON.
+    ///
+    /// Oldest first, all that meet the conditions. Times in CSV are in your zone, as `calls` shows them.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export {
+        #[command(flatten)]
+        form: export::Form,
+        #[command(flatten)]
+        which: Which,
+    },
+
     /// See whether configuration, ports, database and spool are in order, and what to do where not.
     Check {
         /// Print every key of the configuration with its meaning and its default, and check nothing.
@@ -130,6 +142,12 @@ Examples:
   calljournal show last
   calljournal show last --events            and why the call is what it is
   calljournal show 1795390723.0 --json | jq .call.disposition";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  calljournal export --since 2026-11-01 --until 2026-11-30 -o november.csv
+  calljournal export --cdr --org acme -o cdr.csv     rows as in Asterisk's own CDR
+  calljournal export --missed --format json | jq .source.number";
 
 /// What a command has to say, and whether all is well.
 struct Answer {
@@ -170,6 +188,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 calls::calls(&store, &paper, &asked, limit as usize, json).await
             })?
             .into()
+        }
+        Command::Export { form, which } => {
+            let loaded = load(file)?;
+            let (paper, asked) = (paper(Some(&loaded), locale), asked(which, &loaded)?);
+            reading(&loaded.config, async |store| export::export(&store, &paper, &asked, &form).await)?.into()
         }
         Command::Show { name, events, json } => {
             let loaded = load(file)?;

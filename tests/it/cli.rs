@@ -2,6 +2,8 @@
 
 #[path = "cli/calls.rs"]
 mod calls;
+#[path = "cli/export.rs"]
+mod export;
 
 use std::path::Path;
 use std::process::Stdio;

@@ -34,7 +34,10 @@ fn at(ms: u64, kind: &'static str, channel: &str, seq: u32, more: &[&str]) -> Te
 
 fn told(tellings: &[Telling], locale: &str) -> Vec<String> {
     let events: Vec<Event> = tellings.iter().map(event).collect();
-    story::tell(&fold(&events, &Numbering::default()).unwrap().call, locale).into_iter().map(|line| line.text).collect()
+    story::tell(&fold(&events, &Numbering::default()).unwrap().call, locale)
+        .into_iter()
+        .map(|line| line.text)
+        .collect()
 }
 
 #[track_caller]
