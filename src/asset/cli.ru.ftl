@@ -89,6 +89,30 @@ exported = В { $file } выгружено { $count ->
    *[other] { $count } звонков
 }
 
+# simulate
+played = { $count ->
+    [one] Разыгран { $count } звонок
+    [few] Разыграно { $count } звонка
+   *[other] Разыграно { $count } звонков
+}, { $events }; подтверждение: p50 { $half } мс, p99 { $most } мс
+played-events = { $count ->
+    [one] { $count } событие
+    [few] { $count } события
+   *[other] { $count } событий
+}
+played-unheard = { $count ->
+    [one] Не подтверждено { $count } событие
+    [few] Не подтверждено { $count } события
+   *[other] Не подтверждено { $count } событий
+}: { $reason }
+played-next = Посмотреть: `calljournal calls --pbx simulate`, убрать: `calljournal simulate --clean`.
+cleaned = { $count ->
+    [0] Разыгранных звонков в журнале нет.
+    [one] Удалён { $count } разыгранный звонок.
+    [few] Удалено { $count } разыгранных звонка.
+   *[other] Удалено { $count } разыгранных звонков.
+}
+
 # check
 mark-ok = в порядке
 mark-warn = внимание

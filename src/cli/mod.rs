@@ -13,6 +13,8 @@ mod paper;
 #[cfg(test)]
 mod sample;
 mod show;
+mod simulate;
+mod tail;
 mod when;
 
 use std::io::{IsTerminal, Write};
@@ -95,6 +97,16 @@ enum Command {
         json: bool,
     },
 
+    /// Follow the journal: each thing that happens, as it happens.
+    ///
+    /// Begins with the calls that go on now and ends with Ctrl-C.
+    #[command(after_help = "Examples:\n  calljournal tail\n  calljournal tail --calls | tee today.log")]
+    Tail {
+        /// One line for each call, when it is over.
+        #[arg(long)]
+        calls: bool,
+    },
+
     /// Write calls or CDR rows into a file: CSV for spreadsheets, or lines of JSON.
     ///
     /// Oldest first, all that meet the conditions. Times in CSV are in your zone, as `calls` shows them.
@@ -105,6 +117,14 @@ enum Command {
         #[command(flatten)]
         which: Which,
     },
+
+    /// Play calls into a running server, as a real Asterisk would tell them.
+    ///
+    /// To see the journal fill, to try a receiver of notices, or to put load on a server. The calls are of the pbx
+    /// `simulate`: they are marked so in every table, nobody is told of them without --notify, and --clean takes
+    /// all of them out again.
+    #[command(after_help = SIMULATE_EXAMPLES)]
+    Simulate(simulate::Play),
 
     /// See whether configuration, ports, database and spool are in order, and what to do where not.
     Check {
@@ -149,6 +169,13 @@ Examples:
   calljournal export --cdr --org acme -o cdr.csv     rows as in Asterisk's own CDR
   calljournal export --missed --format json | jq .source.number";
 
+const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  calljournal simulate                                    twenty calls of all kinds
+  calljournal simulate --mix missed --count 5 --speed 1   as slow as real ones
+  calljournal simulate --rate 50/s --for 5min             load
+  calljournal simulate --clean                            and all of it is gone";
+
 /// What a command has to say, and whether all is well.
 struct Answer {
     text: String,
@@ -189,6 +216,30 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             })?
             .into()
         }
+        Command::Simulate(play) => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            if play.is_clean() {
+                // To read first: where there is no journal, none is to be made.
+                drop(Store::open_reader(&loaded.config.store.url)?);
+                let store = Store::open(&loaded.config.store.url)?;
+                runtime()?.block_on(simulate::clean(&store, &paper))?.into()
+            } else {
+                let played = async { simulate::play(&play, &loaded.config, &paper, &stopped()?).await };
+                let (text, well) = runtime()?.block_on(played)?;
+                Answer { text, well }
+            }
+        }
+        Command::Tail { calls } => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            reading(&loaded.config, async |store| {
+                let stop = stopped()?;
+                tail::tail(&store, &paper, calls, &stop, std::io::stdout().lock()).await?;
+                Ok(String::new())
+            })?
+            .into()
+        }
         Command::Export { form, which } => {
             let loaded = load(file)?;
             let (paper, asked) = (paper(Some(&loaded), locale), asked(which, &loaded)?);
@@ -215,7 +266,11 @@ fn reading(
     ask: impl AsyncFnOnce(Store) -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     let store = Store::open_reader(&config.store.url)?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(store))
+    runtime()?.block_on(ask(store))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -228,13 +283,7 @@ fn serve(loaded: Loaded, file: Option<&Path>) -> anyhow::Result<()> {
     serve::announce(&config, file);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
-        let stop = CancellationToken::new();
-        let signal = stop.clone();
-        let (mut term, mut int) = (signal_of(SignalKind::terminate())?, signal_of(SignalKind::interrupt())?);
-        tokio::spawn(async move {
-            tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
-            signal.cancel();
-        });
+        let stop = stopped()?;
         let (started, addresses) = oneshot::channel();
         let greeting = async {
             if let Ok(addresses) = addresses.await {
@@ -247,6 +296,18 @@ fn serve(loaded: Loaded, file: Option<&Path>) -> anyhow::Result<()> {
     // What still runs here is a disk that hangs; what was acknowledged is on it already.
     runtime.shutdown_timeout(Duration::from_millis(500));
     served
+}
+
+/// Cancelled by SIGTERM or SIGINT. Inside a tokio runtime only.
+fn stopped() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let signal = stop.clone();
+    let (mut term, mut int) = (signal_of(SignalKind::terminate())?, signal_of(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+        signal.cancel();
+    });
+    Ok(stop)
 }
 
 fn load(file: Option<&Path>) -> Result<Loaded, config::Refused> {

@@ -8,6 +8,7 @@
 //! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
+//! - [`follow`]: what happens while they look on
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
@@ -16,6 +17,7 @@ pub mod calls;
 mod db;
 pub mod delivery;
 pub mod filter;
+pub mod follow;
 pub mod keep;
 pub mod ledger;
 pub mod outbox;

@@ -4,6 +4,10 @@
 mod calls;
 #[path = "cli/export.rs"]
 mod export;
+#[path = "cli/simulate.rs"]
+mod simulate;
+#[path = "cli/tail.rs"]
+mod tail;
 
 use std::path::Path;
 use std::process::Stdio;
