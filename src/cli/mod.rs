@@ -8,6 +8,7 @@ mod check;
 mod export;
 mod filter;
 mod holder;
+mod manual;
 mod migrate;
 mod paper;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal as signal_of};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,7 @@ use paper::Paper;
 #[command(name = "calljournal", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     /// The configuration; without it the defaults hold (see `check --defaults`).
-    #[arg(long, short, global = true, value_name = "FILE", env = "CALLJOURNAL_CONFIG")]
+    #[arg(long, short, global = true, value_name = "FILE", env = "CALLJOURNAL_CONFIG", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
 
     /// The language of what is shown, `en` or `ru`; else `[call] locale` where it is set, else yours.
@@ -56,7 +57,10 @@ const EXAMPLES: &str = "\
 Examples:
   calljournal serve                         with no configuration: FastAGI on 127.0.0.1:4573
   calljournal --config /etc/calljournal.toml serve
+  calljournal simulate                      no Asterisk yet? twenty calls to look at
   calljournal calls                         the latest calls, newest first
+  calljournal calls --missed --since today  whom to call back
+  calljournal tail                          what happens, as it happens
   calljournal show last                     the story of the latest call
   calljournal show 1795390723.0             of the call with that linkedid, as Asterisk's logs have it
   calljournal check                         is everything in place?
@@ -68,6 +72,7 @@ enum Command {
     /// Take in what dialplans tell, keep the journal, notify others.
     ///
     /// Stops cleanly on SIGTERM and SIGINT: what was received is written down and acknowledged first.
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve,
 
     /// List calls, newest first.
@@ -127,6 +132,7 @@ enum Command {
     Simulate(simulate::Play),
 
     /// See whether configuration, ports, database and spool are in order, and what to do where not.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
         /// Print every key of the configuration with its meaning and its default, and check nothing.
         #[arg(long)]
@@ -140,6 +146,17 @@ enum Command {
         /// Only say what is pending, and fail where something is.
         #[arg(long)]
         check: bool,
+    },
+
+    /// Print the manual page of calljournal or of one of its commands.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// Which command; without it, the page of the program.
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+        /// Write all pages into this directory instead.
+        #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
+        all: Option<PathBuf>,
     },
 
     /// Print the completions of a shell.
@@ -169,6 +186,24 @@ Examples:
   calljournal export --cdr --org acme -o cdr.csv     rows as in Asterisk's own CDR
   calljournal export --missed --format json | jq .source.number";
 
+const MAN_EXAMPLES: &str = "\
+Examples:
+  calljournal man | man -l -
+  calljournal man calls | man -l -
+  calljournal man --all /usr/local/share/man/man1";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  calljournal serve                                      with the defaults
+  calljournal --config /etc/calljournal.toml serve
+  CALLJOURNAL_LOG__LEVEL=debug calljournal serve         any key can stand in the environment";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  calljournal --config /etc/calljournal.toml check
+  calljournal check --defaults > calljournal.toml        a file to begin with
+  calljournal check && systemctl restart calljournal     it fails where something is wrong";
+
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
   calljournal simulate                                    twenty calls of all kinds
@@ -195,7 +230,8 @@ impl From<String> for Answer {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let (file, locale) = (cli.config.as_deref(), cli.locale.as_deref());
     let answer = match cli.command {
-        Command::Completions { shell } => completions(shell).into(),
+        Command::Completions { shell } => manual::completions(shell).into(),
+        Command::Man { command, all } => manual::man(command.as_deref(), all.as_deref())?.into(),
         Command::Check { defaults: true } => config::DEFAULTS.to_owned().into(),
         Command::Check { defaults: false } => {
             let loaded = load(file);
@@ -340,12 +376,6 @@ fn language(
     Language::of(&locale)
 }
 
-fn completions(shell: clap_complete::Shell) -> String {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "calljournal", &mut text);
-    String::from_utf8_lossy(&text).into_owned()
-}
-
 /// Prints, and takes a reader that has seen enough for a happy one.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -366,9 +396,17 @@ mod tests {
     }
 
     #[test]
+    fn every_command_teaches_by_example() {
+        for command in Cli::command().get_subcommands().filter(|command| command.get_name() != "migrate") {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+        }
+    }
+
+    #[test]
     fn help_shows_how_to_begin() {
         let help = Cli::command().render_long_help().to_string();
-        for word in ["serve", "calls", "show", "check", "Examples:", "CALLJOURNAL_CONFIG"] {
+        for word in ["serve", "calls", "show", "tail", "export", "check", "Examples:", "CALLJOURNAL_CONFIG"] {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }
     }

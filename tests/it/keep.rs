@@ -51,7 +51,8 @@ fn a_call_is_forgotten_with_all_that_belongs_to_it() {
         assert_eq!(rows(dir.path(), table), left, "{table}");
     }
     server.page_when("/metrics", |text| text.contains("calljournal_calls_forgotten_total 1"));
-    let (_, lines) = server.stop();
+    let mut lines = server.greeting.clone();
+    lines.extend(server.stop().1);
     assert!(lines.iter().any(|line| line.contains("calls=1")), "{lines:?}");
 }
 

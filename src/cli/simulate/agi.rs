@@ -22,8 +22,11 @@ pub enum Unheard {
     #[error("nobody answers: {0}")]
     Unreachable(String),
     /// Somebody answered, but not as calljournal does.
-    #[error("there is no ack in what it says: {0:?}")]
+    #[error("it answers {0:?} and not with an ack")]
     NoAck(String),
+    /// The connection was closed before anything was said.
+    #[error("it closes the connection without an ack")]
+    Closed,
     /// It took too long.
     #[error("there is no ack after {} s", PATIENCE.as_secs())]
     TimeOut,
@@ -51,7 +54,9 @@ async fn session(
     let mut socket = TcpStream::connect(server).await.map_err(lost)?;
     socket.set_nodelay(true).map_err(lost)?;
     for line in prelude(server, kind, arguments) {
-        socket.write_all(line.as_bytes()).await.map_err(lost)?;
+        if socket.write_all(line.as_bytes()).await.is_err() {
+            break;
+        }
     }
     let (read, mut write) = socket.split();
     let mut lines = BufReader::new(read.take(MOST)).lines();
@@ -68,7 +73,7 @@ async fn session(
         }
     }
     let _ = write.write_all(b"HANGUP\n").await;
-    ack.ok_or(Unheard::NoAck(said))
+    ack.ok_or(if said.is_empty() { Unheard::Closed } else { Unheard::NoAck(said) })
 }
 
 /// What Asterisk sends first, a line at a time.
