@@ -5,6 +5,8 @@
 //! contain is made harmless here, once, for every feed. This file knows the argument form that the dialplan
 //! sends (`name=value`, percent-encoded) and nothing about sockets, files, calls or the database.
 
+pub mod key;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +14,8 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode;
 use serde::{Deserialize, Serialize};
+
+use key::CallKey;
 
 /// The only version of the argument form there is: the dialplan sends it as `v=1`.
 pub const CONTRACT: &str = "1";
@@ -93,6 +97,8 @@ pub enum Feed {
     Agi,
     /// A line that the dialplan wrote to the spool while the server was away.
     Spool,
+    /// A post of ast-ami, which hears it from Asterisk's manager interface.
+    Push,
 }
 
 /// An event's name, `uid-seq-kind-time`: 1 to 96 of `A-Z a-z 0-9 . _ -`.
@@ -181,6 +187,31 @@ impl Event {
     /// called. All are uniqueids of the same pbx, since a linkedid is the uniqueid of its first channel.
     pub fn ties(&self) -> impl Iterator<Item = &str> {
         [Some(self.linkedid.as_str()), self.root.as_deref(), self.fact("caller")].into_iter().flatten()
+    }
+
+    /// The call key that the event carries, where it has one with a time stamp.
+    #[must_use]
+    pub fn key(&self) -> Option<CallKey<'_>> {
+        CallKey::parse(self.fact("key")?)
+    }
+
+    /// The call key, where it names the call at hand: a channel may have inherited it from an earlier one.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        self.key().filter(|key| key.is_near(self.at)).map(|key| key.as_str())
+    }
+
+    /// Whether the event is about a call of which only the key is known, and no channel.
+    #[must_use]
+    pub fn knows_key_alone(&self) -> bool {
+        key::is_key(&self.uid)
+    }
+
+    /// Whether the event is told without the pbx's time and without a place among the events of its channel, as
+    /// ast-ami does. Such a word fills in what others did not say, and never goes before theirs.
+    #[must_use]
+    pub fn is_hearsay(&self) -> bool {
+        !self.timed && self.seq.is_none()
     }
 }
 
@@ -324,6 +355,7 @@ impl Feed {
         match self {
             Feed::Agi => "agi",
             Feed::Spool => "spool",
+            Feed::Push => "push",
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 8] = [
+        let keys: [(&str, &[&str]); 9] = [
             ("agi", fields::<super::Agi>()),
             ("http", fields::<super::Http>()),
             ("store", fields::<super::Store>()),
@@ -32,6 +32,7 @@ impl Schema {
             ("call", fields::<super::Call>()),
             ("log", fields::<super::Log>()),
             ("pbx", fields::<super::Pbx>()),
+            ("push", fields::<super::Push>()),
             ("notify", fields::<Endpoint>()),
         ];
         let with_files = |keys: &[&'static str]| {
