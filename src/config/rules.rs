@@ -63,6 +63,17 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     if config.pbx.default.is_empty() || config.pbx.peers.values().any(String::is_empty) {
         refuse("pbx.default", "and the names under pbx.peers may not be empty".to_owned());
     }
+    for pattern in &config.numbers.internal {
+        if let Err(e) = regex_lite::Regex::new(pattern) {
+            refuse("numbers.internal", format!("{pattern:?} is no regular expression: {e}"));
+        }
+    }
+    for trunk in &config.trunk {
+        if trunk.channel.is_empty() || trunk.name.is_empty() {
+            let what = format!("{:?} named {:?}", trunk.channel, trunk.name);
+            refuse("trunk", format!("{what}: give each a channel and a name"));
+        }
+    }
     let push = &config.push;
     let plain = |secret: &str| secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b));
     if push.secret.as_ref().is_some_and(|s| s.reveal().len() < 16 || !plain(s.reveal())) {
@@ -143,6 +154,9 @@ mod tests {
         assert!(complaints(|c| c.push.ack_timeout_ms = 0).contains("push.ack_timeout_ms"));
         assert!(complaints(|c| c.push.pbx = Some(String::new())).contains("push.pbx"));
         assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
+        assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
+        let nameless = super::super::Trunk { channel: "PJSIP/a-*".into(), name: String::new() };
+        assert!(complaints(|c| c.trunk = vec![nameless]).contains("PJSIP/a-*"));
     }
 
     #[test]
