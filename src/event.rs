@@ -207,11 +207,11 @@ impl Event {
         key::is_key(&self.uid)
     }
 
-    /// Whether the event is told without the pbx's time and without a place among the events of its channel, as
-    /// ast-ami does. Such a word fills in what others did not say, and never goes before theirs.
+    /// Whether the event was told by somebody who heard of it, without its time and out of order. Such a word fills
+    /// in what the dialplan did not say, and never goes before its own.
     #[must_use]
     pub fn is_hearsay(&self) -> bool {
-        !self.timed && self.seq.is_none()
+        self.feed == Feed::Push
     }
 }
 
