@@ -15,22 +15,22 @@ use jiff::{SignedDuration, Timestamp};
 const T0: i64 = 1_795_390_723;
 
 /// A journal in a directory of its own, with a clock moved by hand.
-struct Journal {
-    dir: tempfile::TempDir,
-    clock: Clock,
-    store: Store,
-    intake: Intake,
+pub struct Journal {
+    pub dir: tempfile::TempDir,
+    pub clock: Clock,
+    pub store: Store,
+    pub intake: Intake,
 }
 
 impl Journal {
     /// Opened, with deadlines released.
-    fn open() -> Journal {
+    pub fn open() -> Journal {
         let journal = Journal::unreleased(tempfile::tempdir().unwrap(), T0);
         journal.intake.release_deadlines();
         journal
     }
 
-    fn unreleased(dir: tempfile::TempDir, second: i64) -> Journal {
+    pub fn unreleased(dir: tempfile::TempDir, second: i64) -> Journal {
         let clock = Clock::manual(Timestamp::from_second(second).unwrap());
         let store = Store::open(&url(&dir)).unwrap();
         let crm = Subscription { endpoint: "crm".into(), kinds: vec!["call.ended".into()] };
@@ -48,12 +48,12 @@ impl Journal {
         Journal::unreleased(dir, second)
     }
 
-    async fn accept(&self, events: &[Event]) -> Receipt {
+    pub async fn accept(&self, events: &[Event]) -> Receipt {
         self.intake.accept(events.to_vec()).await.unwrap()
     }
 
     /// Moves the clock and waits until nothing is unsettled and no deadline is overdue.
-    async fn pass(&self, seconds: f64) {
+    pub async fn pass(&self, seconds: f64) {
         self.clock.advance(SignedDuration::from_secs_f64(seconds));
         for _ in 0..500 {
             let now = self.clock.now().as_microsecond();
@@ -79,7 +79,7 @@ impl Journal {
         self.sql().batch_execute(sql).unwrap();
     }
 
-    fn number(&self, sql: &str) -> i64 {
+    pub fn number(&self, sql: &str) -> i64 {
         diesel::sql_query(sql).get_result::<Number>(&mut self.sql()).unwrap().n
     }
 
@@ -88,7 +88,7 @@ impl Journal {
         rows.into_iter().map(|r| r.s).collect()
     }
 
-    fn notices(&self) -> Vec<String> {
+    pub fn notices(&self) -> Vec<String> {
         self.texts("SELECT kind AS s FROM notices ORDER BY rowid")
     }
 }

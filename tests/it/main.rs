@@ -8,6 +8,7 @@ mod intake;
 mod kill;
 mod layout;
 mod notify;
+mod push;
 mod serve;
 mod server;
 mod spool;
