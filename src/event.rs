@@ -195,10 +195,13 @@ impl Event {
         CallKey::parse(self.fact("key")?)
     }
 
-    /// The call key, where it names the call at hand: a channel may have inherited it from an earlier one.
+    /// The call key, where it names the call at hand: a channel may have inherited it from an earlier one. It was
+    /// made when the call began, which the linkedid tells by the pbx's own clock, or just now.
     #[must_use]
     pub fn link(&self) -> Option<&str> {
-        self.key().filter(|key| key.is_near(self.at)).map(|key| key.as_str())
+        let key = self.key()?;
+        let near = key.is_near(self.at) || born(&self.linkedid).is_some_and(|born| key.is_near(born));
+        near.then(|| key.as_str())
     }
 
     /// Whether the event is about a call of which only the key is known, and no channel.
@@ -251,6 +254,12 @@ fn read_facts<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Facts {
         facts.entry(clean(name)).or_insert_with(|| clean(&value));
     }
     facts
+}
+
+/// The second in which a channel was made, which its uniqueid begins with: `[systemname-]epoch.serial`.
+fn born(uniqueid: &str) -> Option<Timestamp> {
+    let (second, _) = uniqueid.rsplit('-').next()?.split_once('.')?;
+    Timestamp::from_second(second.parse().ok()?).ok()
 }
 
 fn take(facts: &mut Facts, name: &str) -> Option<String> {

@@ -1,6 +1,8 @@
 //! The recorded posts folded: any order, doubled, with and without what the dialplan told of the same call.
 
-use calljournal::call::{Call, Direction, Disposition, Folded, Numbering, Outcome, Role, Side, State, fold, story};
+use calljournal::call::{
+    Call, Direction, Disposition, Folded, Numbering, Outcome, Role, Side, State, fold, story,
+};
 use calljournal::event::Event;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -57,7 +59,9 @@ fn a_transferred_call_ends_with_its_last_channel() {
     let all = heard(BLIND);
     let call = call(&all);
     let ended = all.iter().filter(|e| e.uid == "1795386108.10").map(|e| e.at).max().unwrap();
-    assert!(call.ended_at.unwrap() <= ended && call.ended_at.unwrap() > ended - SignedDuration::from_millis(20));
+    assert!(
+        call.ended_at.unwrap() <= ended && call.ended_at.unwrap() > ended - SignedDuration::from_millis(20)
+    );
     let who: Vec<_> = call.conversations.iter().map(|c| c.called.number.as_deref().unwrap()).collect();
     assert_eq!(who, ["101", "102"]);
     for known in 1..all.len() - 2 {
@@ -69,7 +73,8 @@ fn a_transferred_call_ends_with_its_last_channel() {
 #[test]
 fn what_a_post_did_is_noted_and_noise_is_noted_as_noise() {
     let notes = folded(&heard(ANSWERED)).notes;
-    let changed: Vec<&String> = notes.iter().filter(|n| !n.starts_with("no change") && !n.starts_with("dup")).collect();
+    let changed: Vec<&String> =
+        notes.iter().filter(|n| !n.starts_with("no change") && !n.starts_with("dup")).collect();
     assert_eq!(
         changed,
         [
