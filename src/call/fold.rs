@@ -63,7 +63,9 @@ pub(super) struct Part {
     pub answered: Option<Timestamp>,
     pub ended: Option<Timestamp>,
     pub farewell: Farewell,
-    /// Whether `ended` is the time at which ast-ami told of it.
+    /// Whether ast-ami alone told of the channel.
+    pub heard: bool,
+    /// Whether it was ast-ami that told of its end.
     pub end_heard: bool,
     /// When it was told that its phone would ring.
     pub rang: Option<Timestamp>,
@@ -319,6 +321,7 @@ impl Part {
             answered: None,
             ended: None,
             farewell: Farewell::default(),
+            heard: false,
             end_heard: false,
             rang: None,
             outcome: None,

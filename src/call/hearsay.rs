@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::fold::{Entry, Part, Parts, fill, is_number};
 use super::order::Placed;
@@ -24,7 +24,11 @@ pub(super) fn fill_in(parts: &mut Parts, heard: &[Placed<'_>], notes: &mut [Stri
         parts.belongs(placed.event);
         channels.entry(&placed.event.uid).or_default().push(*placed);
     }
+    let lag = lag(parts, &channels);
     for of_channel in channels.values_mut() {
+        for placed in of_channel.iter_mut() {
+            placed.at = placed.at.saturating_sub(lag).unwrap_or(placed.at);
+        }
         // Not by time: a `Newstate` may overtake its `Newchannel`.
         of_channel.sort_by_key(|p| (p.event.kind, p.at, &p.event.token));
     }
@@ -42,6 +46,24 @@ pub(super) fn fill_in(parts: &mut Parts, heard: &[Placed<'_>], notes: &mut [Stri
         notes[placed.index] = remark(placed.event);
     }
     pin(parts, channels.iter().flatten().chain(&by_key).map(|p| p.event));
+}
+
+/// How far our clock is ahead of the pbx's, together with the time that a post takes: what both told of one
+/// channel shows it, the smallest difference best. Zero where there is nothing to compare.
+fn lag(parts: &Parts, channels: &BTreeMap<&str, Vec<Placed<'_>>>) -> SignedDuration {
+    let told_by_both = channels.iter().filter_map(|(uid, heard)| Some((parts.by_uniqueid(uid)?, heard)));
+    let lags = told_by_both.flat_map(|(part, heard)| {
+        heard.iter().filter_map(|placed| {
+            let told = match placed.event.kind {
+                Kind::Start => part.entries.first()?.at,
+                Kind::Answer => part.answered?,
+                Kind::Hangup => part.ended?,
+                _ => return None,
+            };
+            Some(placed.at.duration_since(told))
+        })
+    });
+    lags.min().unwrap_or_default()
 }
 
 /// What was told of one channel, whatever order it came in.
@@ -78,6 +100,7 @@ impl<'e> Channel<'e> {
     fn put_under(&self, parts: &mut Parts, told: &[Placed<'e>], notes: &mut [String]) {
         let known = Known::of(parts.by_uniqueid(self.uid));
         let part = parts.part(told[0].event, self.first);
+        part.heard = !known.any;
         if !known.start && self.first < part.started {
             part.started = self.first;
         }

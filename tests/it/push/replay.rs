@@ -3,11 +3,11 @@
 use calljournal::call::{
     Call, Direction, Disposition, Folded, Numbering, Outcome, Role, Side, State, fold, story,
 };
-use calljournal::event::Event;
+use calljournal::event::{Event, Kind};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::{ABANDONED, ANSWERED, BLIND, BORN, answered_by_dialplan, blind_by_dialplan, heard};
+use super::{ABANDONED, ANSWERED, BLIND, BORN, answered_by_dialplan, blind_by_dialplan, dialplan, heard};
 
 fn folded(events: &[Event]) -> Folded {
     fold(events, &Numbering::default()).unwrap()
@@ -105,6 +105,36 @@ fn a_channel_that_the_dialplan_does_not_hook_is_filled_in_and_holds_the_end() {
     let without_its_end: Vec<Event> =
         both.into_iter().filter(|e| e.uid != "1795386100.7" || e.fact("cause").is_none()).collect();
     assert!(!folded(&without_its_end).standing.all_ended);
+}
+
+#[test]
+fn times_that_were_filled_in_are_by_the_clock_of_the_pbx() {
+    let by_one_clock: Vec<Event> = [answered_by_dialplan(false), heard(ANSWERED)].concat();
+    for skew in [SignedDuration::from_secs(400), SignedDuration::from_secs(-3)] {
+        let shifted =
+            heard(ANSWERED).into_iter().map(|e| Event { at: e.at + skew, received: e.at + skew, ..e });
+        let by_two: Vec<Event> = answered_by_dialplan(false).into_iter().chain(shifted).collect();
+        assert_eq!(call(&by_two), call(&by_one_clock));
+    }
+    assert_eq!(call(&by_one_clock).talk_ms, 2037);
+}
+
+#[test]
+fn a_phone_that_posts_told_of_is_not_made_up_from_what_dial_left() {
+    let (a, chan) = ("1795386100.6", "PJSIP/trunk-00000006");
+    let mut told = answered_by_dialplan(false);
+    told[1] = dialplan(Kind::Ring, a, a, 2, 0.34, chan, "dials=101");
+    let left = "cause=16,dialstatus=ANSWER,hangupsource=PJSIP/trunk-00000006,dialedpeername=PJSIP/101-00000007,\
+                dialedpeernumber=101,dialedtime_ms=3209,answeredtime_ms=2009";
+    told.push(dialplan(Kind::Hangup, a, a, 3, 3.511, chan, left));
+    for skew in [0, 5_000, -5_000] {
+        let skew = SignedDuration::from_millis(skew);
+        let shifted =
+            heard(ANSWERED).into_iter().map(|e| Event { at: e.at + skew, received: e.at + skew, ..e });
+        let call = call(&told.iter().cloned().chain(shifted).collect::<Vec<_>>());
+        let legs: Vec<_> = call.legs.iter().map(|l| (l.channel.as_str(), l.outcome)).collect();
+        assert_eq!(legs, [(chan, Outcome::Answered), ("PJSIP/101-00000007", Outcome::Answered)]);
+    }
 }
 
 #[test]
