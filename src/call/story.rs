@@ -126,7 +126,8 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
     let id = match call.hung_up_by {
         Some(Side::Caller) => "ended-caller",
         Some(Side::Called) => "ended-called",
-        Some(Side::Pbx) | None => "ended-pbx",
+        Some(Side::Pbx) => "ended-pbx",
+        None => "ended",
     };
     let whole = words.duration(call.answered_at.map_or(0, |answered| millis(answered, at)));
     Some(words.line(at, id, &[("who", words.party(&last.called)), ("talk", whole)]))

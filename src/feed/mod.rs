@@ -8,4 +8,5 @@
 //! feed could not deliver in time may be delivered by another, and counts once.
 
 pub mod agi;
+pub mod push;
 pub mod spool;

@@ -307,7 +307,7 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
     let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
     for (entry, event) in events {
         let mut keys: BTreeSet<(String, String)> =
-            channels(&event).map(|c| (event.pbx.clone(), c.to_owned())).collect();
+            own_channels(&event).map(|c| (event.pbx.clone(), c.to_owned())).collect();
         let calls: BTreeSet<String> = keys.iter().filter_map(|k| homes.get(k).cloned()).collect();
         // An id of a call is no uniqueid and no pbx is called "".
         keys.extend(calls.iter().map(|id| (String::new(), id.clone())));
@@ -326,12 +326,55 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
         groups[place].fresh.push((entry, event));
         places.extend(keys.into_iter().map(|k| (k, place)));
     }
+    join_by_key(&mut groups, &mut places, homes);
     groups.retain(|g| !g.fresh.is_empty());
     groups
 }
 
-/// Every channel that an event names.
+/// Gives each call key to the first group of channels that names it near its time, together with what is known
+/// by that key alone. A second one has nothing of it: two callers to one number within one second make the same
+/// key, and what is joined stays joined.
+fn join_by_key(
+    groups: &mut [Group],
+    places: &mut BTreeMap<(String, String), usize>,
+    homes: &BTreeMap<(String, String), String>,
+) {
+    for place in 0..groups.len() {
+        let named: BTreeSet<String> =
+            groups[place].fresh.iter().filter_map(|(_, e)| e.link().map(ToOwned::to_owned)).collect();
+        for key in named {
+            let key = (groups[place].pbx.clone(), key);
+            if groups[place].fresh.iter().all(|(_, e)| e.knows_key_alone()) {
+                break;
+            }
+            // The id of a call of which a channel is known comes from that channel.
+            let id_of_key = CallId::of(&key.0, &key.1).to_string();
+            if homes.get(&key).is_some_and(|home| *home != id_of_key && !groups[place].calls.contains(home)) {
+                continue;
+            }
+            match places.get(&key).copied() {
+                None => {}
+                Some(other) if other == place => continue,
+                Some(other) if groups[other].fresh.iter().any(|(_, e)| !e.knows_key_alone()) => continue,
+                Some(other) => {
+                    let other = std::mem::take(&mut groups[other]);
+                    groups[place].calls.extend(other.calls);
+                    groups[place].fresh.extend(other.fresh);
+                }
+            }
+            groups[place].calls.extend(homes.get(&key).cloned());
+            places.insert(key, place);
+        }
+    }
+}
+
+/// Every name that an event knows its call by.
 fn channels(event: &Event) -> impl Iterator<Item = &str> {
+    own_channels(event).chain(event.link())
+}
+
+/// Every channel that an event names; or the key, where it knows no more.
+fn own_channels(event: &Event) -> impl Iterator<Item = &str> {
     std::iter::once(event.uid.as_str()).chain(event.ties())
 }
 
