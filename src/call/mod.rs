@@ -15,6 +15,7 @@ pub mod cdr;
 mod dials;
 pub mod ending;
 mod fold;
+mod hearsay;
 pub mod identity;
 mod legs;
 mod numbering;

@@ -144,7 +144,8 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
     let id = match call.hung_up_by {
         Some(Side::Caller) => "ended-caller",
         Some(Side::Called) => "ended-called",
-        Some(Side::Pbx) | None => "ended-pbx",
+        Some(Side::Pbx) => "ended-pbx",
+        None => "ended",
     };
     let whole = words.duration(call.answered_at.map_or(0, |answered| millis(answered, at)));
     Some(line(words, at, id, &[("who", &party(&last.called, words)), ("talk", &whole)]))

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal as signal_of};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -388,6 +388,8 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -79,6 +79,17 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
             refuse("trunk", format!("{what}: give each a channel and a name"));
         }
     }
+    let push = &config.push;
+    let plain = |secret: &str| secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b));
+    if push.secret.as_ref().is_some_and(|s| s.reveal().len() < 16 || !plain(s.reveal())) {
+        refuse("push.secret", "is part of an address: write 16 or more of A-Z a-z 0-9 . _ ~ -".to_owned());
+    }
+    if push.ack_timeout_ms == 0 || push.ack_timeout_ms > 10_000 {
+        refuse("push.ack_timeout_ms", "must be from 1 to 10000".to_owned());
+    }
+    if push.pbx.as_ref().is_some_and(String::is_empty) {
+        refuse("push.pbx", "is empty; leave it out where the name is that of [pbx]".to_owned());
+    }
     check_endpoints(loaded, complaints);
 }
 
@@ -145,6 +156,8 @@ mod tests {
         assert!(complaints(|c| c.http.listen = c.agi.listen).contains("http.listen"));
         assert!(complaints(|c| c.store.url = "mysql://x".into()).contains("store.url"));
         assert!(complaints(|c| c.store.url = "sqlite://".into()).contains("store.url"));
+        assert!(complaints(|c| c.push.ack_timeout_ms = 0).contains("push.ack_timeout_ms"));
+        assert!(complaints(|c| c.push.pbx = Some(String::new())).contains("push.pbx"));
         assert!(complaints(|c| c.store.keep_days = 40_000).contains("store.keep_days"));
         assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
         assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
