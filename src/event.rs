@@ -3,7 +3,8 @@
 //! An [`Event`] is plain data and is valid before it goes anywhere: its text is UTF-8 without control
 //! characters, every value is bounded, its time is within reason. Whatever a call, a peer or a file may
 //! contain is made harmless here, once, for every feed. This file knows the argument form that the dialplan
-//! sends (`name=value`, percent-encoded) and nothing about sockets, files, calls or the database.
+//! sends (`name=value`, percent-encoded) and nothing about sockets, files, calls or the database. [`key`] takes apart
+//! the name that other systems know a call by.
 
 pub mod key;
 

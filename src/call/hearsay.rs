@@ -232,17 +232,14 @@ fn remark(event: &Event) -> String {
 /// What nobody pinned yet: first what the call key says, whatever the channels say; then the caller's channel.
 fn pin<'e>(parts: &mut Parts, heard: impl Iterator<Item = &'e Event> + Clone) {
     let first = parts.first().cloned();
+    let is_first = |e: &&Event| first.as_ref().is_some_and(|p| p.uniqueid == e.uid);
+    let of_first = |name: &'static str| heard.clone().filter(is_first).filter_map(|e| e.fact(name)).min();
+    let named = || heard.clone().filter(|e| e.link().is_some() || e.knows_key_alone());
     // The call's own first channel knows its key and its org best.
-    let own = |name: &'static str| {
-        let of_first = heard.clone().filter(|e| first.as_ref().is_some_and(|p| p.uniqueid == e.uid));
-        of_first
-            .filter_map(|e| e.fact(name))
-            .min()
-            .or_else(|| heard.clone().filter_map(|e| e.fact(name)).min())
-    };
+    let key = named().filter(is_first).chain(named()).find_map(|e| e.fact("key"));
     let pinned = &mut parts.pinned;
-    fill(&mut pinned.key, own("key"));
-    fill(&mut pinned.org, own("org"));
+    fill(&mut pinned.key, key);
+    fill(&mut pinned.org, of_first("org").or_else(|| heard.clone().filter_map(|e| e.fact("org")).min()));
     let key = pinned.key.clone();
     if let Some(key) = key.as_deref().and_then(CallKey::parse) {
         let outside = (key.way == Some(Way::In)).then_some(key.number).flatten();
@@ -257,9 +254,9 @@ fn pin<'e>(parts: &mut Parts, heard: impl Iterator<Item = &'e Event> + Clone) {
     }
     let Some(first) = &first else { return };
     if pinned.source_channel.is_none() {
-        let number = first.role.filter(|role| *role == Role::Caller).and_then(|_| own("num"));
+        let number = first.role.filter(|role| *role == Role::Caller).and_then(|_| of_first("num"));
         fill(&mut pinned.source.number, number);
-        if pinned.source.number == first.party.number {
+        if pinned.source.number.is_none() || pinned.source.number == first.party.number {
             fill(&mut pinned.source.name, first.party.name.as_deref());
         }
     }

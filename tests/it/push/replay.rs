@@ -138,6 +138,29 @@ fn a_phone_that_posts_told_of_is_not_made_up_from_what_dial_left() {
 }
 
 #[test]
+fn nobodys_number_becomes_that_of_a_caller_who_hides_his() {
+    let hidden = heard(ANSWERED).into_iter().filter(|e| !e.knows_key_alone()).map(|mut e| {
+        e.facts.remove("key");
+        if e.uid == "1795386100.6" {
+            e.facts.remove("num");
+        }
+        e
+    });
+    let source = call(&hidden.collect::<Vec<_>>()).source;
+    assert_eq!((source.number, source.name.as_deref()), (None, Some("Анна, c;d")));
+}
+
+#[test]
+fn a_key_of_an_earlier_call_says_nothing_of_this_one() {
+    let stale = heard(ANSWERED).into_iter().filter(|e| !e.knows_key_alone()).map(|mut e| {
+        e.facts.insert("key".into(), "20261122-210740-79190000009-IN-73510000009".into());
+        e
+    });
+    let call = call(&stale.collect::<Vec<_>>());
+    assert_eq!((call.key, call.trunk, call.source.number.as_deref()), (None, None, Some("79190000001")));
+}
+
+#[test]
 fn halves_of_a_local_channel_do_not_hold_the_end() {
     let mut all = heard(ANSWERED);
     let half = Event {
