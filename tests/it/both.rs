@@ -62,6 +62,11 @@ pub fn connect(url: &str) -> Db {
     Db::Sqlite(db)
 }
 
+/// What begins a transaction that keeps all others from writing events, until it is rolled back.
+pub fn held_alone() -> &'static str {
+    if on_postgres() { "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE" } else { "BEGIN IMMEDIATE" }
+}
+
 /// The one number that `sql` asks for as `n`.
 pub fn number(db: &mut Db, sql: &str) -> i64 {
     #[derive(diesel::QueryableByName)]

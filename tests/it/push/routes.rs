@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 
+use super::super::database;
 use super::super::server::{PATIENCE, Server, count};
-use super::super::{database, on_postgres};
 use super::{ANSWERED, posts};
 
 const SAVED: &str = r#"{"error":"OK","code":0,"description":"Event saved"}"#;
@@ -178,8 +178,7 @@ fn what_cannot_be_saved_in_time_is_said_so_in_time() {
     let server = Server::start(dir.path(), &[("CALLJOURNAL_PUSH__ACK_TIMEOUT_MS", "200")]);
     let body = &posts(ANSWERED)[1].body;
     let mut holder = database(dir.path());
-    let hold = if on_postgres() { "BEGIN; LOCK TABLE events IN EXCLUSIVE MODE" } else { "BEGIN IMMEDIATE" };
-    holder.batch_execute(hold).unwrap();
+    holder.batch_execute(super::super::held_alone()).unwrap();
     let asked = Instant::now();
     assert_eq!(code(&post(&server, "/json/chans/push", body.as_bytes())), 10);
     let first = asked.elapsed();
