@@ -20,6 +20,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_events_duplicate_total", "Events told before"),
     ("calljournal_calls_set_aside_total", "Calls that could not be settled"),
     ("calljournal_push_posts_total", "Posts of ast-ami, by outcome"),
+    ("calljournal_calls_forgotten_total", "Calls deleted because they ended longer ago than store.keep_days"),
     ("calljournal_spool_events_total", "Events taken in from the spool"),
     ("calljournal_spool_garbage_total", "Lines of the spool that are no event, by reason"),
     ("calljournal_notices_created_total", "Notices written to the outbox, by kind"),

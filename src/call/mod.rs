@@ -8,6 +8,7 @@
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - [`story`]: the call told line by line, for people
+//! - [`words`]: texts in the reader's language
 //! - [`cdr`]: rows with the columns of Asterisk's own CDR
 
 pub mod cdr;
@@ -23,6 +24,7 @@ mod outcome;
 pub mod story;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 pub use ending::{Rules, Standing, Verdict};
 pub use fold::{Folded, fold};

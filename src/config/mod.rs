@@ -97,6 +97,8 @@ pub struct Http {
 pub struct Store {
     /// `sqlite://path` or `postgres://user:password@host/database`; never shown as it is.
     pub url: String,
+    /// Calls that ended more days ago are forgotten; 0 keeps all.
+    pub keep_days: u32,
 }
 
 /// `[spool]`

@@ -7,6 +7,9 @@ use super::Loaded;
 /// The notices that this version sends.
 const NOTICES: [&str; 3] = ["call.ended", "call.corrected", "call.merged"];
 
+/// A hundred years.
+const MOST_DAYS: u32 = 36_500;
+
 /// Adds a complaint for each thing that cannot work.
 pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     let config = &loaded.config;
@@ -39,6 +42,9 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
         let why = "must be sqlite:// and the path of a file, as in sqlite://calljournal.db, or \
                    postgres://user:password@host/database";
         refuse("store.url", why.to_owned());
+    }
+    if config.store.keep_days > MOST_DAYS {
+        refuse("store.keep_days", format!("must be at most {MOST_DAYS}; 0 keeps all calls"));
     }
     if config.spool.poll_ms == 0 || config.spool.poll_ms >= config.call.grace_ms {
         let grace = config.call.grace_ms;
@@ -152,6 +158,7 @@ mod tests {
         assert!(complaints(|c| c.store.url = "sqlite://".into()).contains("store.url"));
         assert!(complaints(|c| c.push.ack_timeout_ms = 0).contains("push.ack_timeout_ms"));
         assert!(complaints(|c| c.push.pbx = Some(String::new())).contains("push.pbx"));
+        assert!(complaints(|c| c.store.keep_days = 40_000).contains("store.keep_days"));
         assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
         assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
         let nameless = super::super::Trunk { channel: "PJSIP/a-*".into(), name: String::new() };

@@ -6,6 +6,7 @@
 //! Stop: no new sessions; what is queued is committed and acknowledged, who was not read yet gets `FAILURE`.
 
 mod ground;
+mod keep;
 mod systemd;
 
 use std::net::SocketAddr;
@@ -81,6 +82,7 @@ pub async fn run(
     parts.run(&parts.last, |stop| api::serve(http, routes, stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
+    parts.run(&parts.last, |stop| keep::run(store.clone(), clock.clone(), config.store.keep_days, stop));
     parts.run(&parts.ends, |stop| spool.run(stop));
     let door = intake.clone();
     let notifier =

@@ -6,7 +6,9 @@
 //! - [`hold`]: which node works on what
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
+//! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
+//! - [`filter`]: which calls they ask for
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
@@ -15,7 +17,9 @@ mod bulk;
 pub mod calls;
 mod db;
 pub mod delivery;
+pub mod filter;
 pub mod hold;
+pub mod keep;
 pub mod ledger;
 pub mod outbox;
 mod place;

@@ -13,6 +13,7 @@ mod postgres;
 mod schema;
 #[path = "both.rs"]
 mod sqlite;
+mod story;
 mod trace;
 
 // For tests that are about one backend, or about none.
