@@ -225,14 +225,14 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
                     Route::Channels,
                     serde_json::json!({
                         "Event": name, "ChannelStateDesc": state, "Uniqueid": uid, "Linkedid": lid,
-                        "Channel": ["PJSIP/101-1", "Local/9@x-1;1", ""][n % 3], "CallerIDNum": format!("10{}", n % 4),
+                        "Channel": (["PJSIP/101-1", "Local/9@x-1;1", ""][n % 3]), "CallerIDNum": format!("10{}", n % 4),
                         "Exten": "7", "Cause": second, "variables": { "monitor": key, "org": null },
                     }),
                 ),
                 5 => (
                     Route::Calls,
                     serde_json::json!({ "type": "call_event", "params": {
-                        "event_name": ["start.call", "start.talk", "end.call"][n % 3], "call_id": key,
+                        "event_name": (["start.call", "start.talk", "end.call"][n % 3]), "call_id": key,
                         "real_local_number": format!("10{}", n % 4),
                     }}),
                 ),
