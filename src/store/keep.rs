@@ -109,7 +109,7 @@ impl Store {
 
 /// Forgets those of `ids` that may be; answers with their number.
 fn forget(db: &mut Db, doomed: &Doomed, ids: Vec<String>) -> Result<usize, StoreError> {
-    // What another node works on at this moment is no longer over.
+    // What another node works on is not ours to take away now; what is read behind this is as that node left it.
     let ids = hold::calls(db, ids)?;
     let ids = match doomed {
         Doomed::EndedBefore(before) => settled_for_good(db, ids, before.as_microsecond())?,
