@@ -9,6 +9,7 @@
 //! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
+//! - [`follow`]: what happens while they look on
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
@@ -18,6 +19,7 @@ pub mod calls;
 mod db;
 pub mod delivery;
 pub mod filter;
+pub mod follow;
 pub mod hold;
 pub mod keep;
 pub mod ledger;
@@ -262,8 +264,8 @@ impl Store {
         let store = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let idle = || store.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let spare = idle().pop();
-            let mut db = match spare {
+            let spare = || idle().pop();
+            let mut db = match std::iter::from_fn(spare).find_map(Db::still_there) {
                 Some(db) => db,
                 None => Db::open(&store.0.place, Access::Read)?,
             };

@@ -7,6 +7,7 @@ mod agi;
 mod cluster;
 mod file;
 mod layout;
+mod nodes;
 mod outage;
 #[path = "both.rs"]
 mod postgres;
