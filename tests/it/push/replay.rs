@@ -152,6 +152,18 @@ fn nobodys_number_becomes_that_of_a_caller_who_hides_his() {
 }
 
 #[test]
+fn a_phone_was_not_picked_up_after_its_end_though_it_was_told_so() {
+    let unanswered = answered_by_dialplan(true).into_iter().filter(|e| e.kind != Kind::Answer);
+    let late = heard(ANSWERED).into_iter().map(|e| {
+        let late = if e.kind == Kind::Answer { SignedDuration::from_secs(9) } else { SignedDuration::ZERO };
+        Event { at: e.at + late, received: e.received + late, ..e }
+    });
+    let call = call(&unanswered.chain(late).collect::<Vec<_>>());
+    assert_eq!(call.legs[1].answered_at, call.legs[1].ended_at);
+    assert_eq!((call.disposition, call.talk_ms), (Disposition::Answered, 0));
+}
+
+#[test]
 fn a_key_of_an_earlier_call_says_nothing_of_this_one() {
     let stale = heard(ANSWERED).into_iter().filter(|e| !e.knows_key_alone()).map(|mut e| {
         e.facts.insert("key".into(), "20261122-210740-79190000009-IN-73510000009".into());
