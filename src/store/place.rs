@@ -129,7 +129,7 @@ impl Server {
 
     /// What libpq says, without the password should it ever quote it.
     pub(super) fn discreet(&self, said: &str) -> String {
-        let said = said.trim().replace('\n', " ");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let plain = percent_encoding::percent_decode_str(&self.password).decode_utf8_lossy();
         [self.password.as_str(), &plain]
             .into_iter()

@@ -33,6 +33,8 @@ fn take_in(dir: &Path, arguments: &[&str], tellings: impl IntoIterator<Item = Te
     }
     let told = "SELECT count(*) AS n FROM calls WHERE told_print IS NOT NULL";
     until("they are not over", || count(dir, told) == calls);
+    let unsettled = "SELECT count(*) AS n FROM events WHERE NOT settled";
+    until("some are not settled", || count(dir, unsettled) == 0);
     server.stop();
 }
 

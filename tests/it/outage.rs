@@ -190,7 +190,8 @@ fn postgresql_that_is_stopped_and_killed_under_load_costs_acks_and_no_event() {
     let troubles: Vec<&String> =
         said.iter().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
     println!("{troubles:#?}");
-    assert!(troubles.len() < 20, "an outage is not told once:\n{}", said.join("\n"));
+    // A handful for each of the three troubles, and not one for each of the hundreds of events without an ack.
+    assert!(troubles.len() < 40, "an outage is not told once:\n{}", said.join("\n"));
 }
 
 #[test]
