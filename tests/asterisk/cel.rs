@@ -49,7 +49,9 @@ pub struct Truth {
 #[derive(Clone, Debug)]
 pub struct Leg {
     pub uniqueid: String,
-    /// The extension, from the channel's name.
+    /// The endpoint, from the channel's name.
+    pub endpoint: String,
+    /// Who is called there: the extension, or the number that was dialled through a trunk.
     pub number: String,
     pub started: i64,
     /// When the phone itself heard of it, where that is known: Dial prepares a whole group before it rings the first.
@@ -85,10 +87,17 @@ impl Truth {
         self.legs.iter().map(|leg| leg.talked).sum()
     }
 
-    /// Takes in when phone `number` got its INVITE.
-    pub fn invited(&mut self, number: u16, at: Option<i64>) {
-        for leg in self.legs.iter_mut().filter(|leg| leg.number == number.to_string()) {
+    /// Takes in when the phone at `endpoint` got its INVITE.
+    pub fn invited(&mut self, endpoint: &str, at: Option<i64>) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint) {
             leg.invited = at;
+        }
+    }
+
+    /// Takes in the number that was dialled through the trunk `endpoint`: its channel's name does not tell.
+    pub fn dialled(&mut self, endpoint: &str, number: &str) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint) {
+            number.clone_into(&mut leg.number);
         }
     }
 
@@ -203,6 +212,7 @@ fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
     }
     Some(Leg {
         uniqueid: start.uniqueid.clone(),
+        endpoint: number(&start.channel).to_owned(),
         number: number(&start.channel).to_owned(),
         started: start.at,
         invited: None,

@@ -158,7 +158,7 @@ impl Stage {
         self.on_each_pbx(|pbx| {
             let mut rows: Vec<Row> = SCENARIOS
                 .iter()
-                .filter(|scenario| self.wants(scenario))
+                .filter(|scenario| self.wants(scenario) && scenario.on.is(pbx))
                 .map(|scenario| self.play_and_judge(scenario, pbx))
                 .collect();
             if self.wants(&REFUSED) {
@@ -200,7 +200,7 @@ impl Stage {
 
     fn judged(&self, scenario: &Scenario, played: &Played, pbx: &Pbx) -> Row {
         let Some(journal) = &self.journal else { return told_by_cel(scenario.name, played, pbx) };
-        judge(scenario.name, &scenario.expect, &played.truth, pbx, journal, &self.webhook)
+        judge(scenario, &played.truth, pbx, journal, &self.webhook)
     }
 
     /// The transfer to nowhere, first as Asterisk alone answers it and then with the hooks.
@@ -250,9 +250,7 @@ impl Stage {
         let rows = played
             .into_iter()
             .map(|(pbx, played)| match (played, &journal) {
-                (Ok(played), Some(journal)) => {
-                    judge(OUTAGE.name, &OUTAGE.expect, &played.truth, pbx, journal, &stage.webhook)
-                }
+                (Ok(played), Some(journal)) => judge(&OUTAGE, &played.truth, pbx, journal, &stage.webhook),
                 (Ok(played), None) => told_by_cel(OUTAGE.name, &played, pbx),
                 (Err(error), _) => {
                     Row::failed(OUTAGE.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
@@ -279,7 +277,8 @@ impl Stage {
             };
             for one in &measured {
                 if let Some(truth) = &one.truth {
-                    let mut row = judge(&one.name, &TEN.expect, truth, pbx, journal, &self.webhook);
+                    let mut row = judge(&TEN, truth, pbx, journal, &self.webhook);
+                    row.scenario.clone_from(&one.name);
                     row.wrong.extend(one.wrong.clone());
                     rows.push(row);
                 }

@@ -15,11 +15,14 @@ use anyhow::{Context, Result, bail};
 /// The phones 101 to 110.
 pub const PHONES: std::ops::RangeInclusive<u16> = 101..=110;
 
+/// The far ends of the trunks, and the trunks' endpoints.
+pub const FAR_ENDS: [(u16, &str); 2] = [(191, "trunk"), (192, "trunk2")];
+
 /// How long the dialplan lets a phone ring, in seconds, in the routes that are the tests' own.
 const RING_SECONDS: u32 = 20;
 
 /// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
-const CONTEXTS: [&str; 7] = [
+const CONTEXTS: [&str; 10] = [
     "from-trunk",
     "test-h-only",
     "test-handler-only",
@@ -27,6 +30,9 @@ const CONTEXTS: [&str; 7] = [
     "test-short",
     "test-ten-plain",
     "test-plain",
+    "test-caller-only",
+    "test-macros",
+    "test-macro-arguments",
 ];
 
 /// A root that `tests/asterisk/roots` built.
@@ -94,7 +100,7 @@ impl Pbx {
     /// Starts the Asterisk of `root` with its files in `run` and calljournal's spool files in `spool`, which several
     /// may share; `server` is where its dialplan finds calljournal. Returns when it takes calls.
     pub fn start(root: &Root, run: &Path, spool: &Path, server: &str) -> Result<Pbx> {
-        let ports = free_ports(1 + PHONES.count())?;
+        let ports = free_ports(1 + PHONES.count() + FAR_ENDS.len())?;
         let name = format!("ast{}", root.version.split('.').next().unwrap_or_default());
         configure(root, run, &name, server, &ports)?;
         fs::create_dir_all(spool)?;
@@ -169,6 +175,15 @@ impl Pbx {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Whether it has Macro(), which went with Asterisk 21.
+    pub fn has_macro(&self) -> bool {
+        self.version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok())
+            .is_some_and(|major: u32| major < 21)
+    }
+
     /// Sends the dialplan's events of calls from now on to another address.
     pub fn point_to(&self, server: &str) -> Result<()> {
         self.console(&format!("dialplan set global CALLJOURNAL_SERVER {server}"))?;
@@ -176,9 +191,10 @@ impl Pbx {
         self.console("dialplan set global CALLJOURNAL_PAUSE 0").map(drop)
     }
 
-    /// The UDP port at which phone `number` is called.
+    /// The UDP port at which phone `number`, or the far end of a trunk, is called.
     pub fn phone_port(&self, number: u16) -> u16 {
-        self.ports[usize::from(number - PHONES.start())]
+        let far_end = FAR_ENDS.iter().position(|(far, _)| *far == number);
+        self.ports[far_end.map_or_else(|| usize::from(number - PHONES.start()), |n| PHONES.count() + n)]
     }
 
     /// Asterisk's own word on every channel, written while calls go on.
@@ -264,9 +280,11 @@ fn configure(root: &Root, run: &Path, name: &str, server: &str, ports: &[u16]) -
 /// The shipped files, byte for byte, under the names by which an administrator includes them.
 fn include_shipped_dialplan(run: &Path) -> Result<()> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplan");
-    for (from, to) in
-        [("calljournal.conf", "calljournal.conf"), ("plain/extensions_custom.conf", "extensions_custom.conf")]
-    {
+    for (from, to) in [
+        ("calljournal.conf", "calljournal.conf"),
+        ("macros.conf", "macros.conf"),
+        ("plain/extensions_custom.conf", "extensions_custom.conf"),
+    ] {
         let path = shipped.join(from);
         fs::copy(&path, run.join("etc").join(to)).with_context(|| format!("copying {}", path.display()))?;
     }
@@ -277,13 +295,26 @@ fn include_shipped_dialplan(run: &Path) -> Result<()> {
 const NAMES: [&str; 10] =
     ["Anna", "Boris", "Clara", "Daniel", "Elena", "Felix", "Greta", "Hugo", "Ida", "Jakob"];
 
-/// The endpoints: a phone for each number at its own port, and a trunk for each context, known by its X-Trunk header.
+/// The endpoint that a phone's number stands for, as its channel's name has it.
+pub fn endpoint(number: u16) -> String {
+    let far_end = FAR_ENDS.iter().find(|(far, _)| *far == number);
+    far_end.map_or_else(|| number.to_string(), |(_, endpoint)| (*endpoint).to_owned())
+}
+
+/// The endpoints: a phone for each number at its own port, the trunks that lead out, and one that leads in for each
+/// context, known by its X-Trunk header.
 fn lines(ports: &[u16]) -> String {
     let mut text = String::new();
     for ((number, port), name) in PHONES.zip(ports).zip(NAMES) {
         text.push_str(&format!(
             "\n[{number}](line)\ncontext = from-internal\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
              [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
+        ));
+    }
+    for ((number, endpoint), port) in FAR_ENDS.iter().zip(&ports[PHONES.count()..]) {
+        text.push_str(&format!(
+            "\n[{endpoint}](line)\ncontext = from-trunk\naors = {endpoint}\n\
+             [{endpoint}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
         ));
     }
     for context in CONTEXTS {

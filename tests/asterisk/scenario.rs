@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::cel::{self, Truth};
-use crate::pbx::Pbx;
+use crate::pbx::{self, FAR_ENDS, Pbx};
 use crate::phone::{Diary, Phone, Running};
 
 /// The outside caller's number in every scenario.
@@ -18,6 +18,9 @@ pub const OUTSIDE: &str = "79193393655";
 const SINGLE: &str = "73512020319";
 const GROUP: &str = "73512020318";
 const ALL: &str = "73512020320";
+
+/// Somebody far away, reached through the trunk.
+const FAR: &str = "79161234567";
 
 /// A caller name made of everything that ever broke a parser, quoted as SIP wants it; run by anybody, it leaves a mark.
 /// (Asterisk keeps the backslashes, so they are part of the name that must be told.)
@@ -33,7 +36,9 @@ type Act = (&'static str, &'static [(&'static str, u64)]);
 pub struct Scenario {
     /// How the table and the command line name it.
     pub name: &'static str,
-    /// Where the trunk leads to, and the number called there.
+    /// The number that calls: an extension calls from its phone, any other through a trunk.
+    pub from: &'static str,
+    /// Where the caller's trunk leads to, and the number called there.
     pub context: &'static str,
     pub did: &'static str,
     /// The caller's display name as SIP has it.
@@ -42,12 +47,35 @@ pub struct Scenario {
     pub phones: &'static [(u16, Act)],
     /// Words for the phones' messages: `target`, where to transfer to.
     pub words: &'static [(&'static str, &'static str)],
+    /// The Asterisks that can play it.
+    pub on: On,
     pub expect: Expect,
+}
+
+/// The Asterisks that can play a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Both,
+    /// The one that has Macro().
+    Macro,
+    /// The one that has not.
+    Gosub,
+}
+
+impl On {
+    pub fn is(self, pbx: &Pbx) -> bool {
+        match self {
+            On::Both => true,
+            On::Macro => pbx.has_macro(),
+            On::Gosub => !pbx.has_macro(),
+        }
+    }
 }
 
 /// What must be told of the call, in the journal's own words.
 #[derive(Clone, Copy)]
 pub struct Expect {
+    pub direction: &'static str,
     pub disposition: &'static str,
     pub answered_by: Option<&'static str>,
     pub hung_up_by: Option<&'static str>,
@@ -59,6 +87,7 @@ pub struct Expect {
 }
 
 const ANSWERED: Expect = Expect {
+    direction: "inbound",
     disposition: "ANSWERED",
     answered_by: Some("101"),
     hung_up_by: Some("caller"),
@@ -68,6 +97,7 @@ const ANSWERED: Expect = Expect {
 };
 
 const UNANSWERED: Expect = Expect {
+    direction: "inbound",
     disposition: "NO ANSWER",
     answered_by: None,
     hung_up_by: Some("pbx"),
@@ -79,12 +109,14 @@ const UNANSWERED: Expect = Expect {
 /// An inbound call that 101 answers and the caller ends: the others differ from it in what they are about.
 const PLAIN: Scenario = Scenario {
     name: "answered, ended by caller",
+    from: OUTSIDE,
     context: "from-trunk",
     did: SINGLE,
     caller_name: "\"Ivan\"",
     caller: ("caller-hangs-up", &[("talk", 1500)]),
     phones: &[(101, ("phone-waits", &[("ringing", 700)]))],
     words: &[],
+    on: On::Both,
     expect: ANSWERED,
 };
 
@@ -167,7 +199,97 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario { name: "hostile caller name", caller_name: HOSTILE_NAME, ..PLAIN },
+    Scenario { name: "through macros", context: "test-macros", on: On::Macro, ..PLAIN },
+    INTERNAL,
+    Scenario {
+        name: "internal, busy",
+        caller: ("caller-refused", &[]),
+        phones: &[(102, ("phone-busy", &[("ringing", 300)]))],
+        expect: Expect {
+            direction: "internal",
+            disposition: "BUSY",
+            outcomes: &[("102", "busy")],
+            ..UNANSWERED
+        },
+        ..INTERNAL
+    },
+    Scenario {
+        name: "internal, caller gives up",
+        caller: ("caller-gives-up", &[("patience", 1500)]),
+        phones: &[(102, ("phone-rings", &[]))],
+        expect: Expect {
+            direction: "internal",
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            outcomes: &[("102", "cancelled")],
+            ..UNANSWERED
+        },
+        ..INTERNAL
+    },
+    OUTBOUND,
+    Scenario {
+        name: "outbound, ended out there",
+        caller: ("caller-waits", &[]),
+        phones: &[(191, ("phone-hangs-up", &[("ringing", 700), ("talk", 1300)]))],
+        expect: Expect { hung_up_by: Some("called"), ..OUTBOUND.expect },
+        ..OUTBOUND
+    },
+    Scenario {
+        name: "outbound, busy",
+        caller: ("caller-refused", &[]),
+        phones: &[(191, ("phone-busy", &[("ringing", 300)]))],
+        expect: Expect {
+            direction: "outbound",
+            disposition: "BUSY",
+            outcomes: &[(FAR, "busy")],
+            ..UNANSWERED
+        },
+        ..OUTBOUND
+    },
+    Scenario {
+        name: "outbound, unanswered",
+        caller: ("caller-gives-up", &[("patience", 1500)]),
+        phones: &[(191, ("phone-rings", &[]))],
+        expect: Expect {
+            direction: "outbound",
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            outcomes: &[(FAR, "cancelled")],
+            ..UNANSWERED
+        },
+        ..OUTBOUND
+    },
 ];
+
+/// One phone of the company calls another.
+const INTERNAL: Scenario = Scenario {
+    name: "internal, answered",
+    from: "101",
+    did: "102",
+    phones: &[(102, ("phone-waits", &[("ringing", 700)]))],
+    expect: Expect {
+        direction: "internal",
+        answered_by: Some("102"),
+        outcomes: &[("102", "answered")],
+        ..ANSWERED
+    },
+    ..PLAIN
+};
+
+/// A phone of the company calls out through the trunk.
+const OUTBOUND: Scenario = Scenario {
+    name: "outbound, answered",
+    from: "101",
+    did: FAR,
+    phones: &[(191, ("phone-waits", &[("ringing", 700)]))],
+    expect: Expect {
+        direction: "outbound",
+        answered_by: Some(FAR),
+        outcomes: &[(FAR, "answered")],
+        ..ANSWERED
+    },
+    ..PLAIN
+};
 
 /// A transfer to a number that nobody has, with the hooks; see [`REFUSED_PLAIN`].
 pub const REFUSED: Scenario = Scenario {
@@ -239,15 +361,21 @@ impl Scenario {
             phones.push(phone.start(pbx, &logs)?);
         }
         let (behaviour, times) = self.caller;
-        let caller =
-            Phone::outside(OUTSIDE, self.context, self.did, behaviour).with("name", self.caller_name);
+        let caller = match self.from {
+            OUTSIDE => Phone::outside(OUTSIDE, self.context, self.did, behaviour),
+            extension => Phone::inside(extension, self.did, behaviour),
+        };
+        let caller = caller.with("name", self.caller_name);
         let mut caller = self.equip(caller, times).start(pbx, &logs)?;
 
         let caller = caller.done()?;
         let phones = phones.iter_mut().map(Running::done).collect::<Result<Vec<_>>>()?;
         let mut truth = cel::wait_for_call(&pbx.cel(), mark)?;
         for ((number, _), phone) in self.phones.iter().zip(&phones) {
-            truth.invited(*number, phone.at("INVITE"));
+            truth.invited(&pbx::endpoint(*number), phone.at("INVITE"));
+        }
+        for (_, trunk) in FAR_ENDS {
+            truth.dialled(trunk, self.did);
         }
         Ok(Played { truth, caller, phones })
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::cel::Truth;
 use crate::journal::Journal;
 use crate::pbx::Pbx;
-use crate::scenario::{Expect, OUTSIDE};
+use crate::scenario::Scenario;
 use crate::webhook::{Post, Webhook};
 
 /// How far the told end of a call may lie from Asterisk's own, in microseconds.
@@ -79,27 +79,20 @@ impl Row {
 }
 
 /// What the journal tells about the call of `truth`, compared with it and with what the scenario was made for.
-pub fn judge(
-    name: &str,
-    expect: &Expect,
-    truth: &Truth,
-    pbx: &Pbx,
-    journal: &Journal,
-    webhook: &Webhook,
-) -> Row {
+pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, webhook: &Webhook) -> Row {
     let post = wait_for_notice(webhook, pbx, truth);
     let shown = match wait_for_shown(journal, pbx, truth) {
         Ok(shown) => shown,
         Err(error) => {
             let evidence = evidence(truth, pbx, &Value::Null, webhook);
-            let mut row = Row::failed(name, pbx, format!("{error:#}"), evidence);
+            let mut row = Row::failed(scenario.name, pbx, format!("{error:#}"), evidence);
             row.linkedid.clone_from(&truth.linkedid);
             return row;
         }
     };
     let call = &shown["call"];
     let mut wrong = Vec::new();
-    facts(expect, truth, call, &mut wrong);
+    facts(scenario, truth, call, &mut wrong);
 
     let end_error = time(&call["ended_at"]).map(|told| told - truth.ended);
     match end_error {
@@ -124,7 +117,7 @@ pub fn judge(
         None => "never".into(),
     };
     Row {
-        scenario: name.to_owned(),
+        scenario: scenario.name.to_owned(),
         asterisk: pbx.version.clone(),
         pbx: pbx.name.clone(),
         linkedid: truth.linkedid.clone(),
@@ -171,18 +164,21 @@ fn wait_for_shown(journal: &Journal, pbx: &Pbx, truth: &Truth) -> Result<Value> 
 }
 
 /// Everything that is not a duration.
-fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) {
+fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<String>) {
+    let expect = &scenario.expect;
     let mut must = |what: &str, told: &Value, meant: Value| {
         if *told != meant {
             wrong.push(format!("{what} is {told}, not {meant}"));
         }
     };
     must("state", &call["state"], "ended".into());
-    must("direction", &call["direction"], "inbound".into());
-    must("source.number", &call["source"]["number"], OUTSIDE.into());
+    must("direction", &call["direction"], expect.direction.into());
+    must("source.number", &call["source"]["number"], scenario.from.into());
+    must("destination", &call["destination"], scenario.did.into());
     must("source.name", &call["source"]["name"], truth.caller_name.as_str().into());
     must("end_time_known", &call["end_time_known"], true.into());
     must("disposition", &call["disposition"], expect.disposition.into());
+    must("remarks", &call["remarks"], Value::Array(Vec::new()));
     must("abandoned", &call["abandoned"], expect.abandoned.into());
     must("hung_up_by", &call["hung_up_by"], expect.hung_up_by.into());
     must("answered_by.number", &call["answered_by"]["number"], expect.answered_by.into());
