@@ -200,6 +200,12 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "hostile caller name", caller_name: HOSTILE_NAME, ..PLAIN },
     Scenario { name: "through macros", context: "test-macros", on: On::Macro, ..PLAIN },
+    Scenario {
+        name: "in a macro of five arguments",
+        context: "test-macro-arguments",
+        on: On::Macro,
+        ..PLAIN
+    },
     INTERNAL,
     Scenario {
         name: "internal, busy",
