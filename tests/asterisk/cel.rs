@@ -193,7 +193,9 @@ fn whole_call(rows: &[Row]) -> Option<Truth> {
     let begun = rows.iter().filter(|row| row.event == "CHAN_START");
     let first = begun.clone().find(|row| row.uniqueid == linkedid)?;
     let (started, caller_name) = (first.at, first.name.clone());
-    let legs = begun.filter(|row| row.uniqueid != linkedid).filter_map(|start| leg(start, &rows)).collect();
+    // A Local channel is plumbing: nobody sits at it.
+    let rung = begun.filter(|row| row.uniqueid != linkedid && !row.channel.starts_with("Local/"));
+    let legs = rung.filter_map(|start| leg(start, &rows)).collect();
     let transfers = rows.iter().filter(|row| row.event == "BLINDTRANSFER").map(transfer).collect();
     Some(Truth { linkedid, caller_name, started, ended, legs, transfers, rows })
 }

@@ -2,6 +2,7 @@
 //! every answer held against Asterisk's own event log. README.md beside this file says how to run it and read it.
 
 mod cel;
+mod freepbx;
 mod journal;
 mod pbx;
 mod phone;
@@ -20,7 +21,7 @@ use anyhow::{Result, bail};
 use comfy_table::{CellAlignment, Table, presets};
 
 use journal::Journal;
-use pbx::{Pbx, Root};
+use pbx::{House, Pbx, Root};
 use scenario::{HOSTILE_MARK, OUTAGE, Played, REFUSED, REFUSED_PLAIN, SCENARIOS, Scenario, TEN};
 use ten::Measured;
 use verdict::{Row, judge, ms};
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     }
 
     let named = |scenario: &Scenario| scenario.name.contains(&filter);
-    if !SCENARIOS.iter().chain([&REFUSED, &OUTAGE, &TEN]).any(named) {
+    if !SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(named) {
         println!("asterisk: no call is named {filter:?}");
         return ExitCode::SUCCESS;
     }
@@ -140,17 +141,26 @@ impl Stage {
             journal.start()?;
         }
         let server = journal.agi.clone();
-        let start = |root: &Root| Pbx::start(root, &directory.join(root.suite), &spool, &server);
-        let pbxes = roots.iter().map(start).collect::<Result<Vec<_>>>()?;
-        for pbx in &pbxes {
-            println!("Asterisk {} is up as {}", pbx.version, pbx.name);
+        let houses = [House::Plain, House::FreePbx, House::AstLite];
+        let wanted = |house: House, root: &Root| {
+            let of_house =
+                |scenario: &Scenario| scenario.name.contains(filter) && scenario.on.is(house, root);
+            SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(of_house)
+        };
+        let mut pbxes = Vec::new();
+        for house in houses {
+            for root in roots.iter().filter(|root| wanted(house, root)) {
+                let pbx = Pbx::start(root, house, directory, &spool, &server)?;
+                println!("Asterisk {} is up as {}", pbx.version, pbx.name);
+                pbxes.push(pbx);
+            }
         }
         let journal = (!oracle_only).then_some(journal);
         Ok(Stage { journal, pbxes, webhook, directory: directory.to_owned(), filter: filter.to_owned() })
     }
 
-    fn wants(&self, scenario: &Scenario) -> bool {
-        scenario.name.contains(&self.filter)
+    fn wants(&self, scenario: &Scenario, pbx: &Pbx) -> bool {
+        scenario.name.contains(&self.filter) && scenario.on.is(pbx.house, &pbx.root)
     }
 
     /// One scenario after another on each Asterisk, the Asterisks side by side.
@@ -158,10 +168,11 @@ impl Stage {
         self.on_each_pbx(|pbx| {
             let mut rows: Vec<Row> = SCENARIOS
                 .iter()
-                .filter(|scenario| self.wants(scenario) && scenario.on.is(pbx))
+                .flat_map(|part| part.iter())
+                .filter(|scenario| self.wants(scenario, pbx))
                 .map(|scenario| self.play_and_judge(scenario, pbx))
                 .collect();
-            if self.wants(&REFUSED) {
+            if self.wants(&REFUSED, pbx) {
                 rows.push(self.refused(pbx));
             }
             rows
@@ -226,14 +237,18 @@ impl Stage {
 
     /// The server is stopped while people talk, and is back when they have hung up.
     fn outage(&mut self) -> Result<Vec<Row>> {
-        if !self.wants(&OUTAGE) {
+        if !self.pbxes.iter().any(|pbx| self.wants(&OUTAGE, pbx)) {
             return Ok(Vec::new());
         }
         let mut journal = self.journal.take();
         let stage = &*self;
         let played: Vec<(&Pbx, Result<Played>)> = thread::scope(|scope| -> Result<_> {
-            let calls: Vec<_> =
-                stage.pbxes.iter().map(|pbx| (pbx, scope.spawn(move || stage.play(&OUTAGE, pbx)))).collect();
+            let calls: Vec<_> = stage
+                .pbxes
+                .iter()
+                .filter(|pbx| stage.wants(&OUTAGE, pbx))
+                .map(|pbx| (pbx, scope.spawn(move || stage.play(&OUTAGE, pbx))))
+                .collect();
             // The phones have been picked up by now, and nobody hangs up for another two seconds.
             thread::sleep(Duration::from_millis(3000));
             if let Some(journal) = &mut journal {
@@ -264,8 +279,8 @@ impl Stage {
     /// The ring group of ten with every kind of server, one Asterisk at a time so that they do not disturb each other.
     fn groups_of_ten(&self, rows: &mut Vec<Row>) -> Result<Vec<(String, Measured)>> {
         let mut all = Vec::new();
-        let (Some(journal), true) = (&self.journal, self.wants(&TEN)) else { return Ok(all) };
-        for pbx in &self.pbxes {
+        let Some(journal) = &self.journal else { return Ok(all) };
+        for pbx in self.pbxes.iter().filter(|pbx| self.wants(&TEN, pbx)) {
             println!("{:<8} {}", pbx.version, TEN.name);
             let logs = self.directory.join("phones").join(&pbx.name).join(TEN.name);
             let measured = match ten::measure(pbx, &journal.agi, &logs) {

@@ -8,19 +8,19 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::cel::{self, Truth};
-use crate::pbx::{self, FAR_ENDS, Pbx};
+use crate::pbx::{self, FAR_ENDS, House, Pbx, Root};
 use crate::phone::{Diary, Phone, Running};
 
 /// The outside caller's number in every scenario.
 pub const OUTSIDE: &str = "79193393655";
 
 /// Numbers of the shipped example: an extension, a group of two, a group of ten.
-const SINGLE: &str = "73512020319";
-const GROUP: &str = "73512020318";
+pub const SINGLE: &str = "73512020319";
+pub const GROUP: &str = "73512020318";
 const ALL: &str = "73512020320";
 
 /// Somebody far away, reached through the trunk.
-const FAR: &str = "79161234567";
+pub const FAR: &str = "79161234567";
 
 /// A caller name made of everything that ever broke a parser, quoted as SIP wants it; run by anybody, it leaves a mark.
 /// (Asterisk keeps the backslashes, so they are part of the name that must be told.)
@@ -52,22 +52,26 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
-/// The Asterisks that can play a call.
+/// The Asterisks that play a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum On {
-    Both,
-    /// The one that has Macro().
-    Macro,
-    /// The one that has not.
-    Gosub,
+    /// Both that run the shipped example.
+    Plain,
+    /// The one of them that has Macro().
+    PlainMacro,
+    /// Both that run FreePBX's contexts.
+    FreePbx,
+    /// The one that runs ast-lite's.
+    AstLite,
 }
 
 impl On {
-    pub fn is(self, pbx: &Pbx) -> bool {
+    pub fn is(self, house: House, root: &Root) -> bool {
         match self {
-            On::Both => true,
-            On::Macro => pbx.has_macro(),
-            On::Gosub => !pbx.has_macro(),
+            On::Plain => house == House::Plain,
+            On::PlainMacro => house == House::Plain && root.has_macro(),
+            On::FreePbx => house == House::FreePbx,
+            On::AstLite => house == House::AstLite && root.has_macro(),
         }
     }
 }
@@ -86,7 +90,7 @@ pub struct Expect {
     pub outcomes: &'static [(&'static str, &'static str)],
 }
 
-const ANSWERED: Expect = Expect {
+pub const ANSWERED: Expect = Expect {
     direction: "inbound",
     disposition: "ANSWERED",
     answered_by: Some("101"),
@@ -96,7 +100,7 @@ const ANSWERED: Expect = Expect {
     outcomes: &[("101", "answered")],
 };
 
-const UNANSWERED: Expect = Expect {
+pub const UNANSWERED: Expect = Expect {
     direction: "inbound",
     disposition: "NO ANSWER",
     answered_by: None,
@@ -107,7 +111,7 @@ const UNANSWERED: Expect = Expect {
 };
 
 /// An inbound call that 101 answers and the caller ends: the others differ from it in what they are about.
-const PLAIN: Scenario = Scenario {
+pub const PLAIN: Scenario = Scenario {
     name: "answered, ended by caller",
     from: OUTSIDE,
     context: "from-trunk",
@@ -116,12 +120,15 @@ const PLAIN: Scenario = Scenario {
     caller: ("caller-hangs-up", &[("talk", 1500)]),
     phones: &[(101, ("phone-waits", &[("ringing", 700)]))],
     words: &[],
-    on: On::Both,
+    on: On::Plain,
     expect: ANSWERED,
 };
 
 /// What is played one after another on each Asterisk.
-pub const SCENARIOS: &[Scenario] = &[
+pub const SCENARIOS: &[&[Scenario]] = &[PLAINS, crate::freepbx::SCENARIOS];
+
+/// Calls through the shipped example, and through dialplans that differ from it in one thing each.
+const PLAINS: &[Scenario] = &[
     PLAIN,
     Scenario {
         name: "answered, ended by callee",
@@ -199,11 +206,11 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario { name: "hostile caller name", caller_name: HOSTILE_NAME, ..PLAIN },
-    Scenario { name: "through macros", context: "test-macros", on: On::Macro, ..PLAIN },
+    Scenario { name: "through macros", context: "test-macros", on: On::PlainMacro, ..PLAIN },
     Scenario {
         name: "in a macro of five arguments",
         context: "test-macro-arguments",
-        on: On::Macro,
+        on: On::PlainMacro,
         ..PLAIN
     },
     INTERNAL,
@@ -268,7 +275,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// One phone of the company calls another.
-const INTERNAL: Scenario = Scenario {
+pub const INTERNAL: Scenario = Scenario {
     name: "internal, answered",
     from: "101",
     did: "102",
@@ -283,7 +290,7 @@ const INTERNAL: Scenario = Scenario {
 };
 
 /// A phone of the company calls out through the trunk.
-const OUTBOUND: Scenario = Scenario {
+pub const OUTBOUND: Scenario = Scenario {
     name: "outbound, answered",
     from: "101",
     did: FAR,

@@ -230,12 +230,23 @@ fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec
     let exactly = |micros| micros..=micros;
     let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], exactly(truth.waited()))];
     let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], exactly(truth.talked()))];
-    for meant in &truth.legs {
-        let told = leg(call, |leg| leg["uniqueid"] == meant.uniqueid.as_str());
+    for (n, meant) in truth.legs.iter().enumerate() {
+        // A phone that told nothing itself has no uniqueid: of the legs to one number the first is the first.
+        let before = truth.legs[..n].iter().filter(|leg| leg.number == meant.number).count();
+        let told = match leg(call, |leg| leg["uniqueid"] == meant.uniqueid.as_str()) {
+            Value::Null => legs_to(call, &meant.number).nth(before).cloned().unwrap_or_default(),
+            told => told,
+        };
         rings.push(differ(format!("ring_ms of {}", meant.number), &told["ring_ms"], meant.rang()));
         talks.push(differ(format!("talk_ms of {}", meant.number), &told["talk_ms"], exactly(meant.talked)));
     }
     (rings, talks)
+}
+
+/// The called legs of a number, in the order in which they came.
+fn legs_to<'a>(call: &'a Value, number: &'a str) -> impl Iterator<Item = &'a Value> {
+    let legs = call["legs"].as_array().into_iter().flatten();
+    legs.filter(move |leg| leg["number"] == number && leg["role"] == "called")
 }
 
 fn leg(call: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
