@@ -65,18 +65,33 @@ impl Part {
     /// An event of the channel says what its last `Dial()` came to.
     pub(super) fn dial_left(&mut self, event: &Event, at: Timestamp) {
         let left = Left::of(event);
-        // A channel that was transferred has left its Dial behind, whose variables the next one overwrites.
-        let entered = self.entries.last().filter(|e| e.transferred).map(|e| e.at);
-        let latest = self.dials.last_mut().filter(|d| entered.is_none_or(|entered| d.at >= entered));
-        match latest {
-            Some(dial) if dial.left.is_none() => dial.left = Some((at, left)),
-            Some(_) => {}
-            None if left.peer.is_some() => {
-                let began = self.entries.last().map_or(self.started, |e| e.at);
-                self.dials.push(Dial { at: began, numbers: Vec::new(), group: None, left: Some((at, left)) });
+        let moved = self.entries.iter().rfind(|e| e.transferred).map(|e| e.at);
+        let entered = self.entries.last().map_or(self.started, |e| e.at);
+        if let Some(dial) = self.dials.last_mut() {
+            // After a transfer the variables are another Dial's where they say how long that took: the one that the
+            // transfer broke off did not come to count.
+            let moved = moved.is_some_and(|moved| moved > dial.at);
+            let of_another = moved && (left.dialed.is_some() || left.peer.is_none());
+            if dial.left.is_none() && !of_another {
+                dial.left = Some((at, left));
+                return;
             }
-            None => {}
+            if !moved {
+                return;
+            }
         }
+        if left.peer.is_some() {
+            self.dials.push(Dial { at: entered, numbers: Vec::new(), group: None, left: Some((at, left)) });
+        }
+    }
+
+    /// When the channel itself was answered, where an ended `Dial()` counted from there.
+    fn up_since(&self) -> Option<Timestamp> {
+        let counted = self.dials.iter().filter_map(|dial| {
+            let (_, left) = dial.left.as_ref()?;
+            self.started.checked_add(left.dialed? - left.answered?).ok()
+        });
+        counted.min()
     }
 }
 
@@ -115,9 +130,10 @@ fn result(part: &Part, d: usize) -> Outcomes {
     };
     let counted = left.dialed.and_then(|span| part.started.saturating_add(span).ok());
     let ended = [Some(*told), counted, moved].into_iter().flatten().min().unwrap_or(*told).max(dial.at);
-    let answered = left.answered.and_then(|span| ended.saturating_sub(span).ok());
-    // A channel that had been answered before it dialled says nothing of when the phone was picked up.
-    let winner = left.peer.clone().map(|peer| (peer, answered.unwrap_or(ended).max(dial.at)));
+    // A channel that had been answered before it dialled says nothing of when the phone was picked up: the whole Dial
+    // counts as talking then.
+    let answered = part.up_since().unwrap_or(ended).clamp(dial.at, ended);
+    let winner = left.peer.clone().map(|peer| (peer, answered));
     let others = match left.status.as_deref() {
         Some("ANSWER") => Outcome::Elsewhere,
         Some("BUSY") => Outcome::Busy,
@@ -267,6 +283,39 @@ mod tests {
             ]
         );
         assert_eq!(call.hung_up_by, Some(Side::Caller));
+    }
+
+    #[test]
+    fn who_talked_before_a_transfer_is_known_from_the_next_dial_and_since_when_from_the_last() {
+        let call = dials(1.0, "dials=101")
+            .tell(20.0, 0, TRUNK, Kind::Transfer, "how=blind,by=PJSIP/101-00000001,exten=102")
+            .tell(20.5, 0, TRUNK, Kind::Ring, "dials=102,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001")
+            .ends(
+                50.0,
+                0,
+                "trunk",
+                "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/102-00000002,dialedtime_ms=50000,answeredtime_ms=43000",
+            )
+            .fold()
+            .call;
+        assert_eq!(
+            legs(&call),
+            [
+                (Some("101"), Outcome::Answered, Some(6000), 13_000),
+                (Some("102"), Outcome::Answered, Some(0), 29_500)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_transfer_to_where_nobody_tells_leaves_who_talked_before() {
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001";
+        let call = dials(1.0, "dials=101&102")
+            .tell(20.0, 0, TRUNK, Kind::Transfer, "how=blind,by=PJSIP/101-00000001,exten=voicemail")
+            .ends(30.0, 0, "trunk", left)
+            .fold()
+            .call;
+        assert_eq!(call.answered_by.unwrap().number.as_deref(), Some("101"));
     }
 
     #[test]
