@@ -101,6 +101,17 @@ impl Truth {
         }
     }
 
+    /// What a caller's channel alone can know of a transferred call: it is up already, so for whoever was called after the
+    /// transfer ringing counts as talking.
+    pub fn seen_by_the_caller(&mut self) {
+        let moved = self.rows.iter().find(|row| row.event == "BLINDTRANSFER").map(|row| row.at);
+        for leg in self.legs.iter_mut().filter(|leg| moved.is_some_and(|moved| leg.started > moved)) {
+            leg.talked = leg.ended - leg.started;
+            leg.answered = Some(leg.started);
+            leg.invited = None;
+        }
+    }
+
     /// The time of the first row of this kind on this channel's call.
     pub fn first(&self, event: &str, of_caller: bool) -> Option<i64> {
         let wanted = |row: &&Row| row.event == event && (row.uniqueid == self.linkedid) == of_caller;

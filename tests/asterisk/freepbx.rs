@@ -2,7 +2,7 @@
 //! there, so what the phones did is known from what Dial left behind.
 
 use crate::scenario::{
-    ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, SINGLE, Scenario, UNANSWERED,
+    ANSWERED, Expect, FAR, GROUP, Hooks, INTERNAL, OUTBOUND, On, PLAIN, SINGLE, Scenario, UNANSWERED,
 };
 
 /// Numbers of the skeleton: hunt group 601, and an extension that is given up after two seconds.
@@ -12,7 +12,9 @@ const SHORT: &str = "73512020322";
 const INBOUND: Scenario = Scenario {
     name: "freepbx: inbound, answered",
     context: "from-trunk-calljournal",
+    org: None,
     on: On::FreePbx,
+    hooks: Hooks::Callers,
     ..PLAIN
 };
 
@@ -88,11 +90,25 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         ..INBOUND
     },
-    Scenario { name: "freepbx: internal, answered", on: On::FreePbx, ..INTERNAL },
-    Scenario { name: "freepbx: outbound, answered", on: On::FreePbx, ..OUTBOUND },
+    Scenario {
+        name: "freepbx: internal, answered",
+        org: None,
+        on: On::FreePbx,
+        hooks: Hooks::Callers,
+        ..INTERNAL
+    },
+    Scenario {
+        name: "freepbx: outbound, answered",
+        org: None,
+        on: On::FreePbx,
+        hooks: Hooks::Callers,
+        ..OUTBOUND
+    },
     Scenario {
         name: "freepbx: outbound, first trunk fails",
+        org: None,
         on: On::FreePbx,
+        hooks: Hooks::Callers,
         phones: &[(191, ("phone-fails", &[("ringing", 300)])), (192, ("phone-waits", &[("ringing", 700)]))],
         expect: Expect { outcomes: &[(FAR, "unreachable")], ..OUTBOUND.expect },
         ..OUTBOUND

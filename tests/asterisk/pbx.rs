@@ -324,7 +324,7 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         for file in fs::read_dir(path).with_context(|| format!("reading {}", path.display()))? {
             let file = file?.path();
             if file.is_file() {
-                fill_in(&file, run, &values, &ports[1..])?;
+                fill_in(house, &file, run, &values, &ports[1..])?;
             }
         }
     }
@@ -338,13 +338,13 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
 }
 
 /// Writes a configuration file into the run's directory, with the values of this run in it.
-fn fill_in(path: &Path, run: &Path, values: &[(&str, String)], ports: &[u16]) -> Result<()> {
+fn fill_in(house: House, path: &Path, run: &Path, values: &[(&str, String)], ports: &[u16]) -> Result<()> {
     let mut text = fs::read_to_string(path)?;
     for (mark, value) in values {
         text = text.replace(mark, value);
     }
     if path.ends_with("pjsip.conf") {
-        text.push_str(&lines(ports));
+        text.push_str(&lines(house, ports));
     }
     fs::write(run.join("etc").join(path.file_name().unwrap_or_default()), text)?;
     Ok(())
@@ -362,11 +362,12 @@ pub fn endpoint(number: u16) -> String {
 
 /// The endpoints: a phone for each number at its own port, the trunks that lead out, and one that leads in for each
 /// context, known by its X-Trunk header.
-fn lines(ports: &[u16]) -> String {
+fn lines(house: House, ports: &[u16]) -> String {
+    let context = if house == House::AstLite { "org1_phones" } else { "from-internal" };
     let mut text = String::new();
     for ((number, port), name) in PHONES.zip(ports).zip(NAMES) {
         text.push_str(&format!(
-            "\n[{number}](line)\ncontext = from-internal\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
+            "\n[{number}](line)\ncontext = {context}\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
              [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
         ));
     }

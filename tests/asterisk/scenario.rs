@@ -47,9 +47,22 @@ pub struct Scenario {
     pub phones: &'static [(u16, Act)],
     /// Words for the phones' messages: `target`, where to transfer to.
     pub words: &'static [(&'static str, &'static str)],
+    /// What is dialled through a trunk where the dialplan decides it.
+    pub dialled: &'static str,
+    /// Whose call it is.
+    pub org: Option<&'static str>,
     /// The Asterisks that can play it.
     pub on: On,
+    pub hooks: Hooks,
     pub expect: Expect,
+}
+
+/// Whose channels tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hooks {
+    Everybodys,
+    /// What the phones did is known from what Dial left behind.
+    Callers,
 }
 
 /// The Asterisks that play a call.
@@ -84,6 +97,9 @@ pub struct Expect {
     pub answered_by: Option<&'static str>,
     pub hung_up_by: Option<&'static str>,
     pub abandoned: bool,
+    /// How the name ends by which other systems know it.
+    pub key: Option<&'static str>,
+    pub recordings: usize,
     /// Who transferred, and to whom.
     pub transfer: Option<(&'static str, &'static str)>,
     /// What came of each phone's leg.
@@ -96,6 +112,8 @@ pub const ANSWERED: Expect = Expect {
     answered_by: Some("101"),
     hung_up_by: Some("caller"),
     abandoned: false,
+    key: None,
+    recordings: 0,
     transfer: None,
     outcomes: &[("101", "answered")],
 };
@@ -106,6 +124,8 @@ pub const UNANSWERED: Expect = Expect {
     answered_by: None,
     hung_up_by: Some("pbx"),
     abandoned: false,
+    key: None,
+    recordings: 0,
     transfer: None,
     outcomes: &[],
 };
@@ -120,12 +140,15 @@ pub const PLAIN: Scenario = Scenario {
     caller: ("caller-hangs-up", &[("talk", 1500)]),
     phones: &[(101, ("phone-waits", &[("ringing", 700)]))],
     words: &[],
+    dialled: FAR,
+    org: Some("acme"),
     on: On::Plain,
+    hooks: Hooks::Everybodys,
     expect: ANSWERED,
 };
 
 /// What is played one after another on each Asterisk.
-pub const SCENARIOS: &[&[Scenario]] = &[PLAINS, crate::freepbx::SCENARIOS];
+pub const SCENARIOS: &[&[Scenario]] = &[PLAINS, crate::freepbx::SCENARIOS, crate::astlite::SCENARIOS];
 
 /// Calls through the shipped example, and through dialplans that differ from it in one thing each.
 const PLAINS: &[Scenario] = &[
@@ -206,6 +229,53 @@ const PLAINS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario { name: "hostile caller name", caller_name: HOSTILE_NAME, ..PLAIN },
+    CALLER_ONLY,
+    Scenario {
+        name: "caller only: unanswered",
+        caller: ("caller-gives-up", &[("patience", 1500)]),
+        phones: &[(101, ("phone-rings", &[]))],
+        expect: Expect {
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            outcomes: &[("101", "cancelled")],
+            ..UNANSWERED
+        },
+        ..CALLER_ONLY
+    },
+    Scenario {
+        name: "caller only: busy",
+        caller: ("caller-refused", &[]),
+        phones: &[(101, ("phone-busy", &[("ringing", 300)]))],
+        expect: Expect { disposition: "BUSY", outcomes: &[("101", "busy")], ..UNANSWERED },
+        ..CALLER_ONLY
+    },
+    Scenario {
+        name: "caller only: ring group",
+        did: GROUP,
+        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        expect: Expect {
+            answered_by: Some("102"),
+            outcomes: &[("101", "elsewhere"), ("102", "answered")],
+            ..ANSWERED
+        },
+        ..CALLER_ONLY
+    },
+    Scenario {
+        name: "caller only: one after the other",
+        did: "73512020321",
+        caller: ("caller-waits", &[]),
+        phones: &[
+            (101, ("phone-rings", &[])),
+            (102, ("phone-hangs-up", &[("ringing", 900), ("talk", 1300)])),
+        ],
+        expect: Expect {
+            answered_by: Some("102"),
+            hung_up_by: Some("called"),
+            outcomes: &[("101", "no_answer"), ("102", "answered")],
+            ..ANSWERED
+        },
+        ..CALLER_ONLY
+    },
     Scenario { name: "through macros", context: "test-macros", on: On::PlainMacro, ..PLAIN },
     Scenario {
         name: "in a macro of five arguments",
@@ -273,6 +343,10 @@ const PLAINS: &[Scenario] = &[
         ..OUTBOUND
     },
 ];
+
+/// Dial's options belong to somebody else.
+const CALLER_ONLY: Scenario =
+    Scenario { name: "caller only: answered", context: "test-caller-only", hooks: Hooks::Callers, ..PLAIN };
 
 /// One phone of the company calls another.
 pub const INTERNAL: Scenario = Scenario {
@@ -388,7 +462,10 @@ impl Scenario {
             truth.invited(&pbx::endpoint(*number), phone.at("INVITE"));
         }
         for (_, trunk) in FAR_ENDS {
-            truth.dialled(trunk, self.did);
+            truth.dialled(trunk, self.dialled);
+        }
+        if self.hooks == Hooks::Callers {
+            truth.seen_by_the_caller();
         }
         Ok(Played { truth, caller, phones })
     }

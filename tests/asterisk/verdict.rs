@@ -178,7 +178,14 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
     must("source.name", &call["source"]["name"], truth.caller_name.as_str().into());
     must("end_time_known", &call["end_time_known"], true.into());
     must("disposition", &call["disposition"], expect.disposition.into());
-    must("remarks", &call["remarks"], Value::Array(Vec::new()));
+    must("org", &call["org"], scenario.org.into());
+    let key = call["key"].as_str().map(|key| key.get("YYYYmmdd-HHMMSS".len()..).unwrap_or(key));
+    must("end of key", &key.into(), expect.key.into());
+    let recordings =
+        call["remarks"].as_array().map(|all| all.iter().filter(|r| r["recording"] == true).count());
+    must("number of recordings", &recordings.into(), expect.recordings.into());
+    let remarks = call["remarks"].as_array().map_or(0, Vec::len);
+    must("number of remarks", &remarks.into(), expect.recordings.into());
     must("abandoned", &call["abandoned"], expect.abandoned.into());
     must("hung_up_by", &call["hung_up_by"], expect.hung_up_by.into());
     must("answered_by.number", &call["answered_by"]["number"], expect.answered_by.into());
