@@ -100,6 +100,8 @@ pub struct Expect {
     /// How the name ends by which other systems know it.
     pub key: Option<&'static str>,
     pub recordings: usize,
+    /// What no line of the story may hold.
+    pub unsaid: &'static [&'static str],
     /// Who transferred, and to whom.
     pub transfer: Option<(&'static str, &'static str)>,
     /// What came of each phone's leg.
@@ -114,6 +116,7 @@ pub const ANSWERED: Expect = Expect {
     abandoned: false,
     key: None,
     recordings: 0,
+    unsaid: &["Local"],
     transfer: None,
     outcomes: &[("101", "answered")],
 };
@@ -126,6 +129,7 @@ pub const UNANSWERED: Expect = Expect {
     abandoned: false,
     key: None,
     recordings: 0,
+    unsaid: &["Local"],
     transfer: None,
     outcomes: &[],
 };

@@ -94,6 +94,11 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
     let mut wrong = Vec::new();
     facts(scenario, truth, call, &mut wrong);
 
+    let story = shown["story"].to_string();
+    for word in scenario.expect.unsaid.iter().filter(|word| story.contains(**word)) {
+        wrong.push(format!("the story speaks of {word:?}"));
+    }
+
     let end_error = time(&call["ended_at"]).map(|told| told - truth.ended);
     match end_error {
         Some(error) if error.abs() > END_BOUND => wrong.push(format!("ended_at is {} ms off", ms(error))),

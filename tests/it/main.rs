@@ -4,6 +4,7 @@
 mod agi;
 mod cli;
 mod crash;
+mod freepbx;
 mod intake;
 mod kill;
 mod layout;
