@@ -5,8 +5,9 @@ use crate::scenario::{
     ANSWERED, Expect, FAR, GROUP, Hooks, INTERNAL, OUTBOUND, On, PLAIN, SINGLE, Scenario, UNANSWERED,
 };
 
-/// Numbers of the skeleton: hunt group 601, and an extension that is given up after two seconds.
+/// Numbers of the skeleton: hunt group 601, queue 400, and an extension that is given up after two seconds.
 const HUNT: &str = "73512020321";
+const QUEUE: &str = "73512020323";
 const SHORT: &str = "73512020322";
 
 const INBOUND: Scenario = Scenario {
@@ -71,6 +72,17 @@ pub const SCENARIOS: &[Scenario] = &[
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "no_answer"), ("102", "answered")],
+            ..ANSWERED
+        },
+        ..INBOUND
+    },
+    Scenario {
+        name: "freepbx: queue",
+        did: QUEUE,
+        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        expect: Expect {
+            answered_by: Some("102"),
+            outcomes: &[("101", "elsewhere"), ("102", "answered")],
             ..ANSWERED
         },
         ..INBOUND
