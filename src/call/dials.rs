@@ -29,6 +29,8 @@ pub(super) struct Dial {
 #[derive(Debug, Clone, Default)]
 struct Left {
     status: Option<String>,
+    /// Whether the channel that dialled was itself one of several and lost.
+    elsewhere: bool,
     peer: Option<String>,
     peer_number: Option<String>,
     dialed: Option<SignedDuration>,
@@ -41,6 +43,7 @@ impl Left {
         let span = |name: &str| Some(SignedDuration::from_millis(event.fact(name)?.parse().ok()?));
         Left {
             status: text("dialstatus"),
+            elsewhere: event.fact("cause") == Some("26"),
             peer: text("dialedpeername"),
             peer_number: text("dialedpeernumber"),
             dialed: span("dialedtime_ms"),
@@ -138,6 +141,7 @@ fn result(part: &Part, d: usize) -> Outcomes {
         Some("ANSWER") => Outcome::Elsewhere,
         Some("BUSY") => Outcome::Busy,
         Some("CHANUNAVAIL" | "CONGESTION") => Outcome::Unreachable,
+        Some("CANCEL") if left.elsewhere => Outcome::Elsewhere,
         Some("CANCEL") => Outcome::Cancelled,
         _ if winner.is_some() => Outcome::Elsewhere,
         _ => Outcome::NoAnswer,
@@ -148,6 +152,9 @@ fn result(part: &Part, d: usize) -> Outcomes {
 /// Gives the phones of one `Dial()` what it knew of them.
 fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
     let (dialler, dial) = (parts.list[p].uniqueid.clone(), parts.list[p].dials[d].clone());
+    // Behind a Local channel, a queue's for each member, it is the call's first channel that calls.
+    let calls = if parts.list[p].is_plumbing() { parts.first() } else { None }.unwrap_or(&parts.list[p]);
+    let caller = Some(calls.uniqueid.clone());
     let winner = unknown_winner(parts, &dial, result);
     let won = winner.map(|(channel, at)| (number_of(channel, result, &dial), channel, at));
     let extra = won.iter().map(|(number, ..)| number).filter(|n| !dial.numbers.contains(n));
@@ -158,7 +165,7 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
         let mut part = Part::made_up(format!("{dialler}>{}", parts.list.len()), dial.at);
         part.party.number = Some(number.clone());
         part.group.clone_from(&dial.group);
-        part.caller = Some(dialler.clone());
+        part.caller.clone_from(&caller);
         part.ended = result.ended;
         if let Some((_, channel, at)) = won.iter().find(|(won, ..)| won == number) {
             part.channel = (*channel).to_owned();
@@ -260,6 +267,15 @@ mod tests {
         let call = dials(1.0, "dials=101").ends(21.0, 0, "trunk", end).fold().call;
         assert_eq!(call.disposition, Disposition::NoAnswer);
         assert_eq!(legs(&call), [(Some("101"), Outcome::NoAnswer, Some(20_000), 0)]);
+    }
+
+    #[test]
+    fn a_queues_channel_that_lost_dialled_a_phone_that_rang_elsewhere() {
+        const MEMBER: &str = "Local/101@from-queue-00000000;2";
+        let told = Told::default().comes_in().tell(1.0, 5, MEMBER, Kind::Ring, "dials=101,group=400");
+        let left = "cause=26,dialstatus=CANCEL";
+        let call = told.tell(3.0, 5, MEMBER, Kind::Hangup, left).fold().call;
+        assert_eq!(legs(&call), [(Some("101"), Outcome::Elsewhere, Some(2000), 0)]);
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: queue",
         did: QUEUE,
+        // The queue answers before it calls anybody.
+        caller: ("caller-hangs-up", &[("talk", 4000)]),
         phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
         expect: Expect {
             answered_by: Some("102"),
