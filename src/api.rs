@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
@@ -68,13 +70,18 @@ pub fn router(pages: Pages) -> Router {
         .with_state(pages)
 }
 
-async fn healthz(State(pages): State<Pages>) -> Response {
+/// Asks whether the process does its work, and does not wait for ever.
+async fn health(pages: Pages) -> Result<Health, String> {
     let asked = tokio::task::spawn_blocking(move || (pages.probe)());
-    let health = match tokio::time::timeout(PROBE_TIME, asked).await {
+    match tokio::time::timeout(PROBE_TIME, asked).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err("the check itself failed; the log says more".to_owned()),
         Err(_) => Err(format!("the database did not answer within {} s", PROBE_TIME.as_secs())),
-    };
+    }
+}
+
+async fn healthz(State(pages): State<Pages>) -> Response {
+    let health = health(pages).await;
     let version = env!("CARGO_PKG_VERSION");
     match health {
         Ok(health) => json(
@@ -95,10 +102,12 @@ async fn healthz(State(pages): State<Pages>) -> Response {
 }
 
 async fn readyz(State(pages): State<Pages>) -> Response {
-    if *pages.ready.borrow() {
-        (StatusCode::OK, "ready\n").into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n").into_response()
+    if !*pages.ready.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n").into_response();
+    }
+    match health(pages).await {
+        Ok(_) => (StatusCode::OK, "ready\n").into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
 
@@ -120,10 +129,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             () = stop.cancelled() => break,
             accepted = async {
                 let place = places.clone().acquire_owned().await;
-                listener.accept().await.map(|(socket, _)| (socket, place))
+                listener.accept().await.map(|(socket, peer)| (socket, peer, place))
             } => accepted,
         };
-        let (socket, place) = match accepted {
+        let (socket, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "http: cannot accept a connection; trying again");
@@ -131,7 +140,12 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        let router = TowerToHyperService::new(router.clone());
+        // Some routes ask who calls.
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.call(request)
+        });
         requests.spawn(async move {
             let _place = place;
             let connection = http1::Builder::new()

@@ -5,12 +5,15 @@
 
 mod calls;
 mod check;
+mod export;
+mod filter;
 mod holder;
 mod migrate;
 mod paper;
 #[cfg(test)]
 mod sample;
 mod show;
+mod when;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -23,9 +26,12 @@ use tokio::signal::unix::{SignalKind, signal as signal_of};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::call::words::Language;
+use crate::clock::Clock;
 use crate::config::{self, Loaded};
 use crate::store::Store;
 use crate::{observe, serve};
+use filter::{Asked, Which};
 use paper::Paper;
 
 /// A call log that a person understands, and one notification when an Asterisk call really ends.
@@ -35,6 +41,10 @@ pub struct Cli {
     /// The configuration; without it the defaults hold (see `check --defaults`).
     #[arg(long, short, global = true, value_name = "FILE", env = "CALLJOURNAL_CONFIG")]
     config: Option<PathBuf>,
+
+    /// The language of what is shown, `en` or `ru`; else `[call] locale` where it is set, else yours.
+    #[arg(long, global = true, value_name = "LOCALE")]
+    locale: Option<String>,
 
     #[command(subcommand)]
     command: Command,
@@ -59,10 +69,10 @@ enum Command {
     Serve,
 
     /// List calls, newest first.
-    #[command(
-        after_help = "Examples:\n  calljournal calls --limit 5\n  calljournal calls --json | jq '.[].id'"
-    )]
+    #[command(after_help = CALLS_EXAMPLES)]
     Calls {
+        #[command(flatten)]
+        which: Which,
         /// How many.
         #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
@@ -83,6 +93,17 @@ enum Command {
         /// One JSON object: call, story, cdr, and events where they are asked for.
         #[arg(long)]
         json: bool,
+    },
+
+    /// Write calls or CDR rows into a file: CSV for spreadsheets, or lines of JSON.
+    ///
+    /// Oldest first, all that meet the conditions. Times in CSV are in your zone, as `calls` shows them.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export {
+        #[command(flatten)]
+        form: export::Form,
+        #[command(flatten)]
+        which: Which,
     },
 
     /// See whether configuration, ports, database and spool are in order, and what to do where not.
@@ -109,11 +130,24 @@ enum Command {
     },
 }
 
+const CALLS_EXAMPLES: &str = "\
+Examples:
+  calljournal calls --missed --since today           whom to call back
+  calljournal calls --number 9193393655 -n 100       everything with this number
+  calljournal calls --since 2026-11-01 --until 2026-11-30 --direction out
+  calljournal calls --json | jq '.[].id'";
+
 const SHOW_EXAMPLES: &str = "\
 Examples:
   calljournal show last
   calljournal show last --events            and why the call is what it is
   calljournal show 1795390723.0 --json | jq .call.disposition";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  calljournal export --since 2026-11-01 --until 2026-11-30 -o november.csv
+  calljournal export --cdr --org acme -o cdr.csv     rows as in Asterisk's own CDR
+  calljournal export --missed --format json | jq .source.number";
 
 /// What a command has to say, and whether all is well.
 struct Answer {
@@ -132,35 +166,47 @@ impl From<String> for Answer {
 /// # Errors
 /// Whatever kept the command from its answer, in words for the person who typed it.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let (file, locale) = (cli.config.as_deref(), cli.locale.as_deref());
     let answer = match cli.command {
         Command::Completions { shell } => completions(shell).into(),
         Command::Check { defaults: true } => config::DEFAULTS.to_owned().into(),
         Command::Check { defaults: false } => {
-            check::check(&paper(None), load(cli.config.as_deref()), cli.config.as_deref())
+            let loaded = load(file);
+            check::check(&paper(loaded.as_ref().ok(), locale), loaded, file)
         }
         Command::Migrate { check } => {
             migrate::migrate(&load(cli.config.as_deref())?.config.store.url, check)?
         }
         Command::Serve => {
-            serve(load(cli.config.as_deref())?, cli.config.as_deref())?;
+            serve(load(file)?, file)?;
             String::new().into()
         }
-        Command::Calls { limit, json } => {
-            let loaded = load(cli.config.as_deref())?;
+        Command::Calls { which, limit, json } => {
+            let loaded = load(file)?;
+            let (paper, asked) = (paper(Some(&loaded), locale), asked(which, &loaded)?);
             reading(&loaded.config, async |store| {
-                calls::calls(&store, &paper(Some(&loaded)), limit, json).await
+                calls::calls(&store, &paper, &asked, limit as usize, json).await
             })?
             .into()
         }
+        Command::Export { form, which } => {
+            let loaded = load(file)?;
+            let (paper, asked) = (paper(Some(&loaded), locale), asked(which, &loaded)?);
+            reading(&loaded.config, async |store| export::export(&store, &paper, &asked, &form).await)?.into()
+        }
         Command::Show { name, events, json } => {
-            let loaded = load(cli.config.as_deref())?;
-            let page =
-                show::Page { paper: paper(Some(&loaded)), locale: &loaded.config.call.locale, events, json };
+            let loaded = load(file)?;
+            let page = show::Page { paper: paper(Some(&loaded), locale), events, json };
             reading(&loaded.config, async |store| show::show(&store, &name, &page).await)?.into()
         }
     };
     print(&answer.text)?;
     Ok(if answer.well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the conditions mean now, in the zone of the configuration.
+fn asked(which: Which, loaded: &Loaded) -> anyhow::Result<Asked> {
+    which.asked(&Clock::system().now().to_zoned(zone(Some(loaded))))
 }
 
 /// Opens the database to read and asks it.
@@ -210,10 +256,27 @@ fn load(file: Option<&Path>) -> Result<Loaded, config::Refused> {
     config::load(file, environment)
 }
 
-fn paper(loaded: Option<&Loaded>) -> Paper {
-    let terminal = std::io::stdout().is_terminal();
-    let zone = loaded.and_then(|loaded| loaded.config.call.zone()).unwrap_or_else(jiff::tz::TimeZone::system);
-    Paper { colour: observe::colour(terminal), zone }
+fn paper(loaded: Option<&Loaded>, locale: Option<&str>) -> Paper {
+    let colour = observe::colour(std::io::stdout().is_terminal());
+    Paper::new(colour, zone(loaded), language(loaded, locale, |name| std::env::var(name).ok()))
+}
+
+fn zone(loaded: Option<&Loaded>) -> jiff::tz::TimeZone {
+    loaded.and_then(|loaded| loaded.config.call.zone()).unwrap_or_else(jiff::tz::TimeZone::system)
+}
+
+/// The language that was typed, else the one that is configured, else that of who types.
+fn language(
+    loaded: Option<&Loaded>,
+    typed: Option<&str>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Language {
+    let configured = loaded.filter(|l| l.is_set("call.locale")).map(|l| l.config.call.locale.clone());
+    // In the order of POSIX; a variable that is empty counts as one that is not set.
+    let own =
+        || ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(environment).find(|l| !l.is_empty());
+    let locale = typed.map(str::to_owned).or(configured).or_else(own).unwrap_or_default();
+    Language::of(&locale)
 }
 
 fn completions(shell: clap_complete::Shell) -> String {

@@ -6,6 +6,7 @@
 //! Stop: no new sessions; what is queued is committed and acknowledged, who was not read yet gets `FAILURE`.
 
 mod ground;
+mod keep;
 mod systemd;
 
 use std::net::SocketAddr;
@@ -27,8 +28,8 @@ use crate::api::{self, Health, Pages};
 use crate::call::{Numbering, Rules};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
-use crate::feed::agi;
 use crate::feed::spool::Spool;
+use crate::feed::{agi, push};
 use crate::intake::{Intake, Policy, Subscription};
 use crate::notify::Notifier;
 use crate::observe::{self, Metrics};
@@ -77,9 +78,11 @@ pub async fn run(
     let parts = Parts::default();
     let pages =
         Pages { ready: is_ready, metrics: metrics.clone(), probe: probe(store.clone(), clock.clone()) };
-    parts.run(&parts.last, |stop| api::serve(http, api::router(pages), stop));
+    let routes = api::router(pages).merge(pushes(&config, &intake, &clock));
+    parts.run(&parts.last, |stop| api::serve(http, routes, stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
+    parts.run(&parts.last, |stop| keep::run(store.clone(), clock.clone(), config.store.keep_days, stop));
     parts.run(&parts.ends, |stop| spool.run(stop));
     let door = intake.clone();
     let notifier =
@@ -167,6 +170,20 @@ fn subscriptions(config: &Config) -> Vec<Subscription> {
         kinds: endpoint.notices.clone(),
     };
     config.notify.iter().map(subscription).collect()
+}
+
+/// The routes for ast-ami, where they are wanted. They are part of the HTTP port, which ends after the door is
+/// closed: what is posted by then is answered as not saved.
+fn pushes(config: &Config, intake: &Intake, clock: &Clock) -> axum::Router {
+    if !config.push.enabled {
+        return axum::Router::new();
+    }
+    push::router(push::Desk {
+        intake: intake.clone(),
+        push: config.push.clone(),
+        pbx: config.pbx.clone(),
+        clock: clock.clone(),
+    })
 }
 
 fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {

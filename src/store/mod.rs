@@ -3,16 +3,23 @@
 //! - [`Store`]: the door; one thread writes (two on PostgreSQL), a few connections read
 //! - [`ledger`]: the event log
 //! - [`calls`]: what follows from it
+//! - [`hold`]: which node works on what
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
+//! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
+//! - [`filter`]: which calls they ask for
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
 
+mod bulk;
 pub mod calls;
 mod db;
 pub mod delivery;
+pub mod filter;
+pub mod hold;
+pub mod keep;
 pub mod ledger;
 pub mod outbox;
 mod place;
@@ -205,6 +212,12 @@ impl Store {
         Store(Arc::new(Inner { place, readers, idle: Mutex::new(idle), queue, _threads: threads }))
     }
 
+    /// Whether other nodes may write to it too, whose rows are noticed by looking.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.place.file().is_none()
+    }
+
     /// Hands `job` to the thread that writes: for jobs that make more than one transaction, or must answer
     /// before anything else runs. Never blocks.
     ///
@@ -313,6 +326,16 @@ impl StoreError {
             StoreError::Corrupt { .. } | StoreError::Panicked { .. } => false,
             _ => true,
         }
+    }
+
+    /// Whether another transaction was in the way: the same work may succeed at once.
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        let StoreError::Database { source: DieselError::DatabaseError(kind, said), .. } = self else {
+            return false;
+        };
+        matches!(kind, DatabaseErrorKind::SerializationFailure)
+            || said.message().contains("deadlock detected")
     }
 
     /// Whether the connection is not to be used again.

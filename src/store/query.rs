@@ -4,6 +4,7 @@ use diesel::dsl::{count_star, min, not};
 use diesel::prelude::*;
 use jiff::Timestamp;
 
+use super::filter::{self, Filter, Page};
 use super::schema::{call_aliases, calls, deliveries, events, members, set_aside};
 use super::{Db, Store, StoreError, calls as stored, ledger};
 use crate::call::Call;
@@ -55,10 +56,31 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn calls(&self, most: usize) -> Result<Vec<Call>, StoreError> {
-        self.read("calls", move |db| {
-            let latest = calls::table.order((calls::started_us.desc(), calls::id.desc()));
-            let docs: Vec<stored::Record> = latest.limit(most as i64).load(db)?;
-            docs.iter().map(stored::Record::call).collect()
+        self.find_calls(&Filter::default(), Page::newest(most)).await
+    }
+
+    /// One page of the calls that `filter` asks for.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn find_calls(&self, filter: &Filter, page: Page) -> Result<Vec<Call>, StoreError> {
+        let filter = filter.clone();
+        self.read("find calls", move |db| {
+            let records: Vec<stored::Record> = filter::page(&filter, &page).load(db)?;
+            records.iter().map(stored::Record::call).collect()
+        })
+        .await
+    }
+
+    /// How many calls `filter` asks for.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn count_calls(&self, filter: &Filter) -> Result<usize, StoreError> {
+        let filter = filter.clone();
+        self.read("count calls", move |db| {
+            let count: i64 = filter::matching(&filter).select(count_star()).get_result(db)?;
+            Ok(usize::try_from(count).unwrap_or_default())
         })
         .await
     }

@@ -11,6 +11,8 @@ pub mod intake;
 mod kill;
 #[path = "notify.rs"]
 mod notify;
+#[path = "push/mod.rs"]
+mod push;
 #[path = "serve.rs"]
 pub mod serve;
 #[path = "server.rs"]
@@ -58,6 +60,11 @@ pub fn connect(url: &str) -> Db {
     let mut db = SqliteConnection::establish(url).unwrap();
     db.batch_execute("PRAGMA busy_timeout = 40000").unwrap();
     Db::Sqlite(db)
+}
+
+/// What begins a transaction that keeps all others from writing events, until it is rolled back.
+pub fn held_alone() -> &'static str {
+    if on_postgres() { "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE" } else { "BEGIN IMMEDIATE" }
 }
 
 /// The one number that `sql` asks for as `n`.

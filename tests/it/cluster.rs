@@ -74,6 +74,21 @@ impl Cluster {
         self.run("pg_ctl", &["start", "--wait", "--silent", "--log", log.to_str().unwrap()]);
     }
 
+    /// Stops it; who is connected is thrown out.
+    pub fn stop(&self) {
+        self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode=fast"]);
+    }
+
+    /// Kills it as the kernel does when memory is short.
+    pub fn kill(&self) {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     /// The URL of the database that belongs to `dir`, which is made when it is first asked for.
     pub fn database(&self, dir: &Path) -> String {
         let mut hash = DefaultHasher::new();

@@ -73,7 +73,7 @@ impl Journal {
         super::database(self.dir.path())
     }
 
-    fn run(&self, sql: &str) {
+    pub fn run(&self, sql: &str) {
         self.sql().batch_execute(sql).unwrap();
     }
 

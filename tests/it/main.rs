@@ -8,11 +8,13 @@ mod cluster;
 mod file;
 mod freepbx;
 mod layout;
+mod outage;
 #[path = "both.rs"]
 mod postgres;
 mod schema;
 #[path = "both.rs"]
 mod sqlite;
+mod story;
 mod trace;
 
 // For tests that are about one backend, or about none.
