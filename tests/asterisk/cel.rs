@@ -101,11 +101,11 @@ impl Truth {
         }
     }
 
-    /// What a caller's channel alone can know of a transferred call: it is up already, so for whoever was called after the
-    /// transfer ringing counts as talking.
+    /// What a caller's channel alone can know: for whoever was called when it was up already, ringing counts as talking.
     pub fn seen_by_the_caller(&mut self) {
-        let moved = self.rows.iter().find(|row| row.event == "BLINDTRANSFER").map(|row| row.at);
-        for leg in self.legs.iter_mut().filter(|leg| moved.is_some_and(|moved| leg.started > moved)) {
+        let up = self.first("ANSWER", true);
+        for leg in self.legs.iter_mut().filter(|leg| leg.talked > 0 && up.is_some_and(|up| leg.started > up))
+        {
             leg.talked = leg.ended - leg.started;
             leg.answered = Some(leg.started);
             leg.invited = None;

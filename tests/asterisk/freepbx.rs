@@ -1,5 +1,5 @@
-//! Calls through FreePBX's contexts (`etc/freepbx/`) with the shipped file in them. Only the callers' channels are hooked
-//! there, so what the phones did is known from what Dial left behind.
+//! Calls through FreePBX's contexts (`etc/freepbx/`) with the shipped file in them. The callers' channels
+//! are hooked, and the phones that answer; what the others did is known from what Dial left behind.
 
 use crate::scenario::{
     ANSWERED, Expect, FAR, GROUP, Hooks, INTERNAL, OUTBOUND, On, PLAIN, SINGLE, Scenario, UNANSWERED,
@@ -7,6 +7,9 @@ use crate::scenario::{
 
 /// Numbers of the skeleton: hunt group 601, queue 400, and an extension that is given up after two seconds.
 const HUNT: &str = "73512020321";
+/// An extension that is called when the caller has heard a greeting; the second with a Dial whose U() is taken.
+const GREETING: &str = "73512020324";
+const GREETING_TAKEN: &str = "73512020325";
 const QUEUE: &str = "73512020323";
 const SHORT: &str = "73512020322";
 
@@ -15,7 +18,6 @@ const INBOUND: Scenario = Scenario {
     context: "from-trunk-calljournal",
     org: None,
     on: On::FreePbx,
-    hooks: Hooks::Callers,
     ..PLAIN
 };
 
@@ -77,6 +79,19 @@ pub const SCENARIOS: &[Scenario] = &[
         ..INBOUND
     },
     Scenario {
+        name: "freepbx: inbound, a greeting first",
+        did: GREETING,
+        caller: ("caller-hangs-up", &[("talk", 4000)]),
+        ..INBOUND
+    },
+    Scenario {
+        name: "freepbx: inbound, a greeting first, U() taken",
+        did: GREETING_TAKEN,
+        caller: ("caller-hangs-up", &[("talk", 4000)]),
+        hooks: Hooks::Callers,
+        ..INBOUND
+    },
+    Scenario {
         name: "freepbx: queue",
         did: QUEUE,
         // The queue answers before it calls anybody.
@@ -122,7 +137,6 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "freepbx: outbound, first trunk fails",
         org: None,
         on: On::FreePbx,
-        hooks: Hooks::Callers,
         phones: &[(191, ("phone-fails", &[("ringing", 300)])), (192, ("phone-waits", &[("ringing", 700)]))],
         expect: Expect { outcomes: &[(FAR, "unreachable")], ..OUTBOUND.expect },
         ..OUTBOUND
