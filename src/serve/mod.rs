@@ -41,6 +41,9 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How old an answer on health may be: each one writes to the disk, and calls wait for the disk too.
 const PROOF_KEEPS: Duration = Duration::from_secs(1);
 
+/// From then on it is told that the database's clock is another one.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_millis(500);
+
 /// Where a server listens, once it does.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
@@ -66,6 +69,7 @@ pub async fn run(
     let url = config.store.url.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&url)).await??;
     let clock = Clock::system();
+    compare_clocks(&store, &clock).await;
     let intake = Intake::start(store.clone(), clock.clone(), policy(&config)?);
     // What the spool holds may belong to calls that look over, so it comes before any deadline fires.
     let spool = Spool::new(intake.clone(), clock.clone(), &config.spool, &config.pbx.default);
@@ -184,6 +188,20 @@ fn pushes(config: &Config, intake: &Intake, clock: &Clock) -> axum::Router {
         pbx: config.pbx.clone(),
         clock: clock.clone(),
     })
+}
+
+/// Nodes that share a database judge by their clocks whether a call is over.
+async fn compare_clocks(store: &Store, clock: &Clock) {
+    let now = clock.clone();
+    match store.clock_ahead(move || now.now()).await {
+        Ok(ahead) if ahead.abs() > CLOCKS_DIFFER => warn!(
+            "this machine's clock and the database's differ by {:.1} s; keep both right (NTP), or calls end too early \
+             or too late where several nodes share the database",
+            ahead.abs().as_secs_f64()
+        ),
+        Ok(_) => {}
+        Err(error) => warn!(%error, "the clocks could not be compared"),
+    }
 }
 
 fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {

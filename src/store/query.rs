@@ -1,8 +1,9 @@
 //! What is shown to people: the read side of the store.
 
-use diesel::dsl::{count_star, min, not};
+use diesel::dsl::{count_star, min, not, sql};
 use diesel::prelude::*;
-use jiff::Timestamp;
+use diesel::sql_types::BigInt;
+use jiff::{SignedDuration, Timestamp};
 
 use super::filter::{self, Filter, Page};
 use super::schema::{call_aliases, calls, deliveries, events, members, set_aside};
@@ -130,6 +131,26 @@ impl Store {
         .await
     }
 
+    /// How far a clock that shows `now` is ahead of the database's, which all nodes share; zero where the
+    /// database is a file, and so has this machine's clock.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn clock_ahead(
+        &self,
+        now: impl FnOnce() -> Timestamp + Send + 'static,
+    ) -> Result<SignedDuration, StoreError> {
+        self.read("clock", move |db| match db {
+            Db::Sqlite(_) => Ok(SignedDuration::ZERO),
+            Db::Postgres(c) => {
+                let asked = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+                let theirs: i64 = diesel::select(sql::<BigInt>(asked)).get_result(c)?;
+                Ok(now().duration_since(ledger::time(theirs)?))
+            }
+        })
+        .await
+    }
+
     /// How the store stands.
     ///
     /// # Errors
@@ -153,6 +174,10 @@ impl Store {
 }
 
 fn named(db: &mut Db, name: &str) -> Result<Option<stored::Record>, StoreError> {
+    // No text for PostgreSQL, and no name of anything.
+    if name.contains('\0') {
+        return Ok(None);
+    }
     let aliases = call_aliases::table.filter(call_aliases::alias.eq(name)).select(call_aliases::call_id);
     let channels = members::table.filter(members::channel.eq(name)).select(members::call_id);
     let mut ids: Vec<String> = aliases.load(db)?;

@@ -3,11 +3,14 @@
 use calljournal::call::State;
 use calljournal::event::{Event, Feed, Kind};
 use calljournal::feed::push::post::{Read, Route, read};
+use calljournal::intake::Intake;
+use calljournal::store::Store;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::super::intake::Journal;
+use super::super::intake::{Journal, RULES};
+use super::super::{on_postgres, url};
 use super::{ABANDONED, ANSWERED, BLIND, BORN, answered_by_dialplan, blind_by_dialplan, dialplan, heard};
 
 const KEY: &str = "20261122-222140-79190000001-IN-73510000001";
@@ -212,6 +215,36 @@ async fn posts_meet_though_the_pbx_has_another_time_than_we() {
     });
     play(&journal, &skewed.collect::<Vec<_>>()).await;
     assert_eq!(calls(&journal), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_that_share_posts_and_dialplan_events_tell_each_call_once() {
+    if !on_postgres() {
+        return;
+    }
+    for round in 0..6usize {
+        let journal = journal();
+        let store = Store::open(&url(journal.dir.path())).unwrap();
+        let other = Intake::start(store, journal.clock.clone(), RULES.into());
+        other.release_deadlines();
+        journal.pass(20.0).await;
+        let came = journal.clock.now();
+        let told = [answered_by_dialplan(round % 2 == 0), heard(ANSWERED), blind_by_dialplan(), heard(BLIND)];
+        let mut tasks = tokio::task::JoinSet::new();
+        for (n, event) in told.concat().into_iter().enumerate() {
+            let at = if event.feed == Feed::Push { came } else { event.at };
+            let event = Event { at, received: came, ..event };
+            let node = if (n * 7 + round) % 3 == 0 { &journal.intake } else { &other };
+            let node = node.clone();
+            tasks.spawn(async move { node.accept(vec![event]).await.unwrap() });
+        }
+        tasks.join_all().await;
+        journal.pass(0.0).await;
+        assert_eq!(calls(&journal), 2);
+        journal.pass(3.0).await;
+        assert_eq!(journal.notices(), ["call.ended", "call.ended"]);
+        other.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use calljournal::call::{
     Call, Direction, Disposition, Folded, Numbering, Outcome, Role, Side, State, fold, story,
 };
 use calljournal::event::{Event, Kind};
+use calljournal::feed::push::post::{Read, Route, read};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
@@ -208,6 +209,47 @@ fn recorded() -> impl Strategy<Value = Vec<Event>> {
     proptest::sample::select(vec![heard(ANSWERED), heard(ABANDONED), heard(BLIND)])
 }
 
+/// Posts and dialplan events that no Asterisk would make, on three channels of two linkedids with two keys.
+fn any_events() -> impl Strategy<Value = Vec<Event>> {
+    let one = (0..8usize, 0..3usize, 0..2usize, 0..2usize, 0..20i64);
+    proptest::collection::vec(one, 1..14).prop_map(|all| {
+        let event = |(n, (what, uid, lid, key, second)): (usize, (usize, usize, usize, usize, i64))| {
+            let at = Timestamp::from_second(BORN + second).unwrap();
+            let (uid, lid) = (format!("{BORN}.{uid}"), format!("{BORN}.{lid}"));
+            let key = ["20261122-222140-79190000001-IN-73510000001", "20261122-222140-101-OUT-89190000001"][key];
+            let (name, state) =
+                [("Newchannel", "Down"), ("Newstate", "Ring"), ("Newstate", "Ringing"), ("Newstate", "Up"), ("Hangup", "Hangup")]
+                    [what.min(4)];
+            let (route, body) = match what {
+                0..=4 => (
+                    Route::Channels,
+                    serde_json::json!({
+                        "Event": name, "ChannelStateDesc": state, "Uniqueid": uid, "Linkedid": lid,
+                        "Channel": ["PJSIP/101-1", "Local/9@x-1;1", ""][n % 3], "CallerIDNum": format!("10{}", n % 4),
+                        "Exten": "7", "Cause": second, "variables": { "monitor": key, "org": null },
+                    }),
+                ),
+                5 => (
+                    Route::Calls,
+                    serde_json::json!({ "type": "call_event", "params": {
+                        "event_name": ["start.call", "start.talk", "end.call"][n % 3], "call_id": key,
+                        "real_local_number": format!("10{}", n % 4),
+                    }}),
+                ),
+                _ => {
+                    let kind = Kind::ALL[second as usize % 7];
+                    return dialplan(kind, &uid, &lid, 1 + n as u32, second as f64, "PJSIP/101-1", "num=101,exten=7");
+                }
+            };
+            match read(route, body.to_string().as_bytes(), "office", at) {
+                Read::Event(event) => *event,
+                other => panic!("{other:?}"),
+            }
+        };
+        all.into_iter().enumerate().map(event).collect()
+    })
+}
+
 /// Some told again, all shuffled.
 fn shuffled(events: Vec<Event>) -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
     let again = proptest::collection::vec(0..events.len(), 0..8);
@@ -234,6 +276,21 @@ proptest! {
         (told, retold) in recorded().prop_flat_map(shuffled)
     ) {
         prop_assert_eq!(call(&told), call(&retold));
+    }
+
+    #[test]
+    fn any_order_and_repetition_of_any_posts_and_events_folds_to_the_same_call(
+        (told, retold) in any_events().prop_flat_map(shuffled)
+    ) {
+        let (folded, again) = (folded(&told), folded(&retold));
+        prop_assert_eq!(&folded.call, &again.call);
+        prop_assert_eq!(folded.standing.all_ended, again.standing.all_ended);
+        prop_assert_eq!(folded.notes.len(), told.len());
+        let call = folded.call;
+        prop_assert!(call.talk_ms >= 0 && call.wait_ms.is_none_or(|w| w >= 0));
+        prop_assert!(call.ended_at.is_none_or(|end| end >= call.started_at));
+        prop_assert!(call.conversations.iter().all(|c| c.ended_at.is_none_or(|end| end >= c.began_at)));
+        prop_assert!(!lines(&call).is_empty());
     }
 
     #[test]
