@@ -216,29 +216,44 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
         let event = |(n, (what, uid, lid, key, second)): (usize, (usize, usize, usize, usize, i64))| {
             let at = Timestamp::from_second(BORN + second).unwrap();
             let (uid, lid) = (format!("{BORN}.{uid}"), format!("{BORN}.{lid}"));
-            let key = ["20261122-222140-79190000001-IN-73510000001", "20261122-222140-101-OUT-89190000001"][key];
-            let (name, state) =
-                [("Newchannel", "Down"), ("Newstate", "Ring"), ("Newstate", "Ringing"), ("Newstate", "Up"), ("Hangup", "Hangup")]
-                    [what.min(4)];
+            let key =
+                ["20261122-222140-79190000001-IN-73510000001", "20261122-222140-101-OUT-89190000001"][key];
+            let (name, state) = [
+                ("Newchannel", "Down"),
+                ("Newstate", "Ring"),
+                ("Newstate", "Ringing"),
+                ("Newstate", "Up"),
+                ("Hangup", "Hangup"),
+            ][what.min(4)];
+            let channel = ["PJSIP/101-1", "Local/9@x-1;1", ""][n % 3];
+            let word = ["start.call", "start.talk", "end.call"][n % 3];
             let (route, body) = match what {
                 0..=4 => (
                     Route::Channels,
                     serde_json::json!({
                         "Event": name, "ChannelStateDesc": state, "Uniqueid": uid, "Linkedid": lid,
-                        "Channel": ["PJSIP/101-1", "Local/9@x-1;1", ""][n % 3], "CallerIDNum": format!("10{}", n % 4),
+                        "Channel": channel, "CallerIDNum": format!("10{}", n % 4),
                         "Exten": "7", "Cause": second, "variables": { "monitor": key, "org": null },
                     }),
                 ),
                 5 => (
                     Route::Calls,
                     serde_json::json!({ "type": "call_event", "params": {
-                        "event_name": ["start.call", "start.talk", "end.call"][n % 3], "call_id": key,
+                        "event_name": word, "call_id": key,
                         "real_local_number": format!("10{}", n % 4),
                     }}),
                 ),
                 _ => {
                     let kind = Kind::ALL[second as usize % 7];
-                    return dialplan(kind, &uid, &lid, 1 + n as u32, second as f64, "PJSIP/101-1", "num=101,exten=7");
+                    return dialplan(
+                        kind,
+                        &uid,
+                        &lid,
+                        1 + n as u32,
+                        second as f64,
+                        "PJSIP/101-1",
+                        "num=101,exten=7",
+                    );
                 }
             };
             match read(route, body.to_string().as_bytes(), "office", at) {
@@ -289,6 +304,13 @@ proptest! {
         let call = folded.call;
         prop_assert!(call.talk_ms >= 0 && call.wait_ms.is_none_or(|w| w >= 0));
         prop_assert!(call.ended_at.is_none_or(|end| end >= call.started_at));
+        let in_turn = |from: Option<Timestamp>, to: Option<Timestamp>| from.zip(to).is_none_or(|(from, to)| from <= to);
+        // The dialplan may be made to say anything.
+        let only_heard = |uid: &str| told.iter().all(|e| e.uid != uid || e.is_hearsay());
+        for leg in call.legs.iter().filter(|l| only_heard(&l.uniqueid)) {
+            prop_assert!(in_turn(Some(leg.started_at), leg.answered_at));
+            prop_assert!(in_turn(leg.answered_at.or(Some(leg.started_at)), leg.ended_at));
+        }
         prop_assert!(call.conversations.iter().all(|c| c.ended_at.is_none_or(|end| end >= c.began_at)));
         prop_assert!(!lines(&call).is_empty());
     }
