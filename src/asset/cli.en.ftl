@@ -86,6 +86,26 @@ exported = { $count ->
    *[other] { $count } calls are in { $file }
 }
 
+# simulate
+played = { $count ->
+    [one] One call played
+   *[other] { $count } calls played
+}, { $events }; ack: p50 { $half } ms, p99 { $most } ms
+played-events = { $count ->
+    [one] one event
+   *[other] { $count } events
+}
+played-unheard = { $count ->
+    [one] One event was not acknowledged
+   *[other] { $count } events were not acknowledged
+}: { $reason }
+played-next = `calljournal calls --pbx simulate` shows them, `calljournal simulate --clean` takes them out again.
+cleaned = { $count ->
+    [0] There is no played call in the journal.
+    [one] One played call was deleted.
+   *[other] { $count } played calls were deleted.
+}
+
 # check
 mark-ok = ok
 mark-warn = warn

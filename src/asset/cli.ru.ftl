@@ -89,6 +89,30 @@ exported = В { $file } выгружено { $count ->
    *[other] { $count } звонков
 }
 
+# simulate
+played = { $count ->
+    [one] Разыгран { $count } звонок
+    [few] Разыграно { $count } звонка
+   *[other] Разыграно { $count } звонков
+}, { $events }; подтверждение: p50 { $half } мс, p99 { $most } мс
+played-events = { $count ->
+    [one] { $count } событие
+    [few] { $count } события
+   *[other] { $count } событий
+}
+played-unheard = { $count ->
+    [one] Не подтверждено { $count } событие
+    [few] Не подтверждено { $count } события
+   *[other] Не подтверждено { $count } событий
+}: { $reason }
+played-next = Посмотреть: `calljournal calls --pbx simulate`, убрать: `calljournal simulate --clean`.
+cleaned = { $count ->
+    [0] Разыгранных звонков в журнале нет.
+    [one] Удалён { $count } разыгранный звонок.
+    [few] Удалено { $count } разыгранных звонка.
+   *[other] Удалено { $count } разыгранных звонков.
+}
+
 # check
 mark-ok = в порядке
 mark-warn = внимание
@@ -115,9 +139,9 @@ check-database-wrong = база данных: { $reason }
 check-database-wrong-todo = до исправления звонки не сохраняются и не показываются
 check-nothing-to-do = больше ничего не нужно
 check-made-too = если схемы ещё нет, так же будет создана и она
-check-spool = буфер: { $dir }
-check-spool-odd = буфер: { $dir } { $reason }
-check-spool-missing = буфер: каталога { $dir } нет: события, которые сервер не принял, теряются
-check-spool-unreadable = буфер: { $dir } не читается ({ $reason }): события, которые там ждут, не принимаются
+check-spool = спул: { $dir }
+check-spool-odd = спул: { $dir } { $reason }
+check-spool-missing = спул: каталога { $dir } нет: события, которые сервер не принял, теряются
+check-spool-unreadable = спул: { $dir } не читается ({ $reason }): события, которые там ждут, не принимаются
 check-nobody = уведомления: получателей нет ([[notify]] не задан)
 check-receivers = уведомления: { $names }

@@ -35,6 +35,10 @@ pub use numbering::{BadPattern, Numbering};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The pbx of calls that never happened: `calljournal simulate` plays them. Nobody is told of them unless their
+/// first event says so, and they can be taken out again.
+pub const SIMULATED: &str = "simulate";
+
 /// One call, from its first channel to its last, whatever was transferred on the way.
 ///
 /// Its JSON is what `calls --json`, `show --json` and the notices carry. All durations are milliseconds.

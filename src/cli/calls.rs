@@ -5,12 +5,9 @@ use comfy_table::Cell;
 use super::filter::Asked;
 use super::paper::{Ink, Paper};
 use crate::call::words::Value;
-use crate::call::{Call, Disposition, Party, State};
+use crate::call::{Call, Disposition, Party, SIMULATED, State};
 use crate::store::Store;
 use crate::store::filter::{Filter, Page};
-
-/// Calls of this pbx never happened: `calljournal simulate` played them.
-pub const SIMULATED: &str = "simulate";
 
 /// The latest calls that were asked for, newest first, at most `limit`.
 pub async fn calls(
@@ -81,7 +78,7 @@ fn table(calls: &[Call], paper: &Paper) -> String {
 }
 
 /// The beginning of the id: the time, the serial, and enough of the rest to tell the calls of two pbxes apart.
-fn short_id(call: &Call) -> String {
+pub fn short_id(call: &Call) -> String {
     call.id.to_string().chars().take(23).collect()
 }
 

@@ -88,6 +88,16 @@ fn ago(word: &str) -> Option<Span> {
     }
 }
 
+/// How long something takes: `30s`, `5min`, `2h`.
+///
+/// # Errors
+/// A sentence that says what is possible.
+pub fn length(text: &str) -> Result<std::time::Duration, String> {
+    let span = ago(&text.trim().to_lowercase()).and_then(|span| std::time::Duration::try_from(span).ok());
+    span.filter(|span| !span.is_zero())
+        .ok_or_else(|| format!("{text:?} is no length of time: write 30s, 5min or 2h"))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -135,6 +145,14 @@ mod tests {
         assert_eq!(local("02:30", "2026-10-25T12:00:00", Edge::Begin), "2026-10-25 02:30:00");
         assert_eq!(local("02:30", "2026-03-29T12:00:00", Edge::Begin), "2026-03-29 03:30:00");
         assert_eq!(local("1d", "2026-03-29T12:00:00", Edge::Begin), "2026-03-28 12:00:00");
+    }
+
+    #[test]
+    fn a_length_is_exact() {
+        assert_eq!(length("5min"), Ok(std::time::Duration::from_secs(300)));
+        for text in ["", "0s", "5", "2 moons"] {
+            assert!(length(text).unwrap_err().contains("5min"), "{text}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Policy, Subscription};
-use crate::call::{Call, CallId, Folded, State, Verdict, fold, identity};
+use crate::call::{Call, CallId, Folded, SIMULATED, State, Verdict, fold, identity};
 use crate::event::Event;
 use crate::store::calls::{self, Record};
 use crate::store::ledger::{self, Entry};
@@ -51,6 +51,8 @@ pub(super) struct Terms<'a> {
     pub now: Timestamp,
     /// Whether calls may be told as over.
     pub released: bool,
+    /// Whether nobody is to be told.
+    pub quiet: bool,
 }
 
 /// What a round did.
@@ -408,6 +410,9 @@ fn settle(
         }
     };
 
+    // A played call is nobody's news, unless it says that it is to be told like a real one.
+    let quiet = call.pbx == SIMULATED && events.iter().all(|event| event.fact("notify") != Some("1"));
+    let terms = &Terms { quiet, ..*terms };
     let id = call.id.to_string();
     let before = calls::find(db, group.calls.iter().map(String::as_str).chain([id.as_str()]))?;
     if !group.calls.contains(&id) && before.iter().any(|b| b.id() == id) {
@@ -508,6 +513,9 @@ fn tell(
     data: &serde_json::Value,
     terms: &Terms<'_>,
 ) -> Result<Option<Told>, StoreError> {
+    if terms.quiet {
+        return Ok(None);
+    }
     // Corrections and merges speak of what was told at the end: who wants that wants them too.
     let wants = |s: &&Subscription| {
         s.kinds.iter().any(|k| k == kind || (k == ENDED && [CORRECTED, MERGED].contains(&kind)))

@@ -9,6 +9,7 @@
 //! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
+//! - [`follow`]: what happens while they look on
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
@@ -18,6 +19,7 @@ pub mod calls;
 mod db;
 pub mod delivery;
 pub mod filter;
+pub mod follow;
 pub mod hold;
 pub mod keep;
 pub mod ledger;

@@ -7,6 +7,8 @@ mod cli;
 mod crash;
 #[path = "intake.rs"]
 pub mod intake;
+#[path = "keep.rs"]
+mod keep;
 #[path = "kill.rs"]
 mod kill;
 #[path = "notify.rs"]

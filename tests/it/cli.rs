@@ -4,6 +4,10 @@
 mod calls;
 #[path = "cli/export.rs"]
 mod export;
+#[path = "cli/simulate.rs"]
+mod simulate;
+#[path = "cli/tail.rs"]
+mod tail;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -87,7 +91,7 @@ fn a_call_and_the_state_of_things_are_told_in_russian_where_that_is_wanted() {
         .unwrap();
     let text = said(&checked);
     assert!(text.starts_with("в порядке  настройки: по умолчанию"), "{text}");
-    assert!(text.contains("внимание   буфер: каталога"), "{text}");
+    assert!(text.contains("внимание   спул: каталога"), "{text}");
 }
 
 #[test]
