@@ -140,10 +140,8 @@ impl Notifier {
                 _ => {}
             }
             failing = begun.is_err();
-            if failing {
-                if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
-                    break;
-                }
+            if failing && stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
+                break;
             }
             if counted.is_none_or(|since| since.elapsed() > COUNT_EVERY) {
                 counted = Some(Stopwatch::start());
