@@ -227,7 +227,7 @@ fn held(db: &mut Db, mut groups: Vec<Group>, known_until: Timestamp) -> Result<V
 fn slots(group: &Group) -> impl Iterator<Item = i32> {
     let named = group.fresh.iter().flat_map(|(_, event)| channels(event));
     let named: BTreeSet<&str> = named.collect();
-    let stored = group.calls.iter().map(|call| hold::slot("", call));
+    let stored = group.calls.iter().map(|call| hold::of_call(call));
     named.into_iter().map(|channel| hold::slot(&group.pbx, channel)).chain(stored)
 }
 

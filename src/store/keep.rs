@@ -110,9 +110,7 @@ impl Store {
 /// Forgets those of `ids` that may be; answers with their number.
 fn forget(db: &mut Db, doomed: &Doomed, ids: Vec<String>) -> Result<usize, StoreError> {
     // What another node works on is not ours to take away now; what is read behind this is as that node left it.
-    let slot = |id: &String| hold::slot("", id);
-    let ours = hold::take(db, ids.iter().map(slot).collect())?;
-    let ids: Vec<String> = ids.into_iter().filter(|id| ours.contains(&slot(id))).collect();
+    let ids = hold::calls(db, ids)?;
     let ids = match doomed {
         Doomed::EndedBefore(before) => settled_for_good(db, ids, before.as_microsecond())?,
         Doomed::OfPbx(_) => ids,

@@ -264,8 +264,8 @@ impl Store {
         let store = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let idle = || store.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let spare = idle().pop();
-            let mut db = match spare {
+            let spare = || idle().pop();
+            let mut db = match std::iter::from_fn(spare).find_map(Db::still_there) {
                 Some(db) => db,
                 None => Db::open(&store.0.place, Access::Read)?,
             };

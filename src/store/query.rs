@@ -1,5 +1,7 @@
 //! What is shown to people: the read side of the store.
 
+use std::collections::HashMap;
+
 use diesel::dsl::{count_star, min, not, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -11,6 +13,9 @@ use super::{Db, Store, StoreError, calls as stored, ledger};
 use crate::call::Call;
 use crate::call::cdr::Row;
 use crate::event::Event;
+
+/// Calls that are read by one statement.
+const AT_ONCE: usize = 500;
 
 /// A call, with what is stored beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,8 +72,15 @@ impl Store {
     pub async fn find_calls(&self, filter: &Filter, page: Page) -> Result<Vec<Call>, StoreError> {
         let filter = filter.clone();
         self.read("find calls", move |db| {
-            let records: Vec<stored::Record> = filter::page(&filter, &page).load(db)?;
-            records.iter().map(stored::Record::call).collect()
+            // First which, then what: the calls that are passed over are not read.
+            let ids: Vec<String> = filter::page(&filter, &page).select(calls::id).load(db)?;
+            let mut found = HashMap::with_capacity(ids.len());
+            for some in ids.chunks(AT_ONCE) {
+                for record in stored::find(db, some.iter().map(String::as_str))? {
+                    found.insert(record.id().to_owned(), record.call()?);
+                }
+            }
+            Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
         })
         .await
     }

@@ -177,6 +177,8 @@ async fn a_connection_that_was_lost_while_nobody_used_it_costs_no_ack() {
     for n in 0..3 {
         site.nodes[0].accept(answered(10 * n)).await.unwrap();
         assert!(site.number(lose) > 0);
+        // Those that read too.
+        assert!(site.stores[0].counts().await.is_ok());
     }
     site.pass(60.0).await;
     assert_eq!(site.number(ENDED), 3);
