@@ -32,6 +32,8 @@ pub(super) struct Dial {
 #[derive(Debug, Clone, Default)]
 struct Left {
     status: Option<String>,
+    /// Whether the channel that dialled was itself one of several and lost.
+    elsewhere: bool,
     peer: Option<String>,
     peer_number: Option<String>,
     dialed: Option<SignedDuration>,
@@ -44,6 +46,7 @@ impl Left {
         let span = |name: &str| Some(SignedDuration::from_millis(event.fact(name)?.parse().ok()?));
         Left {
             status: text("dialstatus"),
+            elsewhere: event.fact("cause") == Some("26"),
             peer: text("dialedpeername"),
             peer_number: text("dialedpeernumber"),
             dialed: span("dialedtime_ms"),
@@ -68,18 +71,33 @@ impl Part {
     /// An event of the channel says what its last `Dial()` came to.
     pub(super) fn dial_left(&mut self, event: &Event, at: Timestamp) {
         let left = Left::of(event);
-        // A channel that was transferred has left its Dial behind, whose variables the next one overwrites.
-        let entered = self.entries.last().filter(|e| e.transferred).map(|e| e.at);
-        let latest = self.dials.last_mut().filter(|d| entered.is_none_or(|entered| d.at >= entered));
-        match latest {
-            Some(dial) if dial.left.is_none() => dial.left = Some((at, left)),
-            Some(_) => {}
-            None if left.peer.is_some() => {
-                let began = self.entries.last().map_or(self.started, |e| e.at);
-                self.dials.push(Dial { at: began, numbers: Vec::new(), group: None, left: Some((at, left)) });
+        let moved = self.entries.iter().rfind(|e| e.transferred).map(|e| e.at);
+        let entered = self.entries.last().map_or(self.started, |e| e.at);
+        if let Some(dial) = self.dials.last_mut() {
+            // After a transfer the variables are another Dial's where they say how long that took: the one that the
+            // transfer broke off did not come to count.
+            let moved = moved.is_some_and(|moved| moved > dial.at);
+            let of_another = moved && (left.dialed.is_some() || left.peer.is_none());
+            if dial.left.is_none() && !of_another {
+                dial.left = Some((at, left));
+                return;
             }
-            None => {}
+            if !moved {
+                return;
+            }
         }
+        if left.peer.is_some() {
+            self.dials.push(Dial { at: entered, numbers: Vec::new(), group: None, left: Some((at, left)) });
+        }
+    }
+
+    /// When the channel itself was answered, where an ended `Dial()` counted from there.
+    fn up_since(&self) -> Option<Timestamp> {
+        let counted = self.dials.iter().filter_map(|dial| {
+            let (_, left) = dial.left.as_ref()?;
+            self.started.checked_add(left.dialed? - left.answered?).ok()
+        });
+        counted.min()
     }
 }
 
@@ -118,13 +136,15 @@ fn result(part: &Part, d: usize) -> Outcomes {
     };
     let counted = left.dialed.and_then(|span| part.started.saturating_add(span).ok());
     let ended = [Some(*told), counted, moved].into_iter().flatten().min().unwrap_or(*told).max(dial.at);
-    let answered = left.answered.and_then(|span| ended.saturating_sub(span).ok());
-    // A channel that had been answered before it dialled says nothing of when the phone was picked up.
-    let winner = left.peer.clone().map(|peer| (peer, answered.unwrap_or(ended).max(dial.at)));
+    // A channel that had been answered before it dialled says nothing of when the phone was picked up: the whole Dial
+    // counts as talking then.
+    let answered = part.up_since().unwrap_or(ended).clamp(dial.at, ended);
+    let winner = left.peer.clone().map(|peer| (peer, answered));
     let others = match left.status.as_deref() {
         Some("ANSWER") => Outcome::Elsewhere,
         Some("BUSY") => Outcome::Busy,
         Some("CHANUNAVAIL" | "CONGESTION") => Outcome::Unreachable,
+        Some("CANCEL") if left.elsewhere => Outcome::Elsewhere,
         Some("CANCEL") => Outcome::Cancelled,
         _ if winner.is_some() => Outcome::Elsewhere,
         _ => Outcome::NoAnswer,
@@ -135,6 +155,9 @@ fn result(part: &Part, d: usize) -> Outcomes {
 /// Gives the phones of one `Dial()` what it knew of them.
 fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
     let (dialler, dial) = (parts.list[p].uniqueid.clone(), parts.list[p].dials[d].clone());
+    // Behind a Local channel, a queue's for each member, it is the call's first channel that calls.
+    let calls = if parts.list[p].is_plumbing() { parts.first() } else { None }.unwrap_or(&parts.list[p]);
+    let caller = Some(calls.uniqueid.clone());
     let winner = unknown_winner(parts, &dial, result);
     let won = winner.map(|(channel, at)| (number_of(channel, result, &dial), channel, at));
     let extra = won.iter().map(|(number, ..)| number).filter(|n| !dial.numbers.contains(n));
@@ -145,7 +168,7 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
         let mut part = Part::made_up(format!("{dialler}>{}", parts.list.len()), dial.at);
         part.party.number = Some(number.clone());
         part.group.clone_from(&dial.group);
-        part.caller = Some(dialler.clone());
+        part.caller.clone_from(&caller);
         part.ended = result.ended;
         if let Some((_, channel, at)) = won.iter().find(|(won, ..)| won == number) {
             part.channel = (*channel).to_owned();
@@ -251,6 +274,15 @@ mod tests {
     }
 
     #[test]
+    fn a_queues_channel_that_lost_dialled_a_phone_that_rang_elsewhere() {
+        const MEMBER: &str = "Local/101@from-queue-00000000;2";
+        let told = Told::default().comes_in().tell(1.0, 5, MEMBER, Kind::Ring, "dials=101,group=400");
+        let left = "cause=26,dialstatus=CANCEL";
+        let call = told.tell(3.0, 5, MEMBER, Kind::Hangup, left).fold().call;
+        assert_eq!(legs(&call), [(Some("101"), Outcome::Elsewhere, Some(2000), 0)]);
+    }
+
+    #[test]
     fn each_dial_of_a_hunt_ends_where_the_next_one_begins() {
         let call = dials(1.0, "dials=101")
             .tell(11.0, 0, TRUNK, Kind::Ring, "dials=102,dialstatus=BUSY")
@@ -271,6 +303,39 @@ mod tests {
             ]
         );
         assert_eq!(call.hung_up_by, Some(Side::Caller));
+    }
+
+    #[test]
+    fn who_talked_before_a_transfer_is_known_from_the_next_dial_and_since_when_from_the_last() {
+        let call = dials(1.0, "dials=101")
+            .tell(20.0, 0, TRUNK, Kind::Transfer, "how=blind,by=PJSIP/101-00000001,exten=102")
+            .tell(20.5, 0, TRUNK, Kind::Ring, "dials=102,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001")
+            .ends(
+                50.0,
+                0,
+                "trunk",
+                "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/102-00000002,dialedtime_ms=50000,answeredtime_ms=43000",
+            )
+            .fold()
+            .call;
+        assert_eq!(
+            legs(&call),
+            [
+                (Some("101"), Outcome::Answered, Some(6000), 13_000),
+                (Some("102"), Outcome::Answered, Some(0), 29_500)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_transfer_to_where_nobody_tells_leaves_who_talked_before() {
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001";
+        let call = dials(1.0, "dials=101&102")
+            .tell(20.0, 0, TRUNK, Kind::Transfer, "how=blind,by=PJSIP/101-00000001,exten=voicemail")
+            .ends(30.0, 0, "trunk", left)
+            .fold()
+            .call;
+        assert_eq!(call.answered_by.unwrap().number.as_deref(), Some("101"));
     }
 
     #[test]

@@ -227,6 +227,10 @@ impl Parts {
     fn remark(&mut self, event: &Event, at: Timestamp, fact: &str, recording: bool) -> String {
         self.part(event, at);
         match event.fact(fact) {
+            // A call that is transferred passes the line that records it again.
+            Some(text) if recording && self.remarks.iter().any(|r| r.recording && r.text == text) => {
+                "no change: recording known".into()
+            }
             Some(text) => {
                 self.remarks.push(Remark { at, text: text.to_owned(), recording });
                 if recording { "recording noted".into() } else { "line for the story".into() }

@@ -145,7 +145,10 @@ fn caller_of<'a>(parts: &'a Parts, called: &Part) -> Option<&'a Part> {
 
 /// Each channel that a person sat at, in order of appearance.
 pub(super) fn legs(parts: &Parts, conversations: &[Conversation]) -> Vec<Leg> {
-    people(parts).map(|part| leg(parts, part, conversations)).collect()
+    let mut legs: Vec<Leg> = people(parts).map(|part| leg(parts, part, conversations)).collect();
+    // Those that are known from another channel alone were added last.
+    legs.sort_by_key(|leg| leg.started_at);
+    legs
 }
 
 fn leg(parts: &Parts, part: &Part, conversations: &[Conversation]) -> Leg {

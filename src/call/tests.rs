@@ -251,6 +251,15 @@ fn a_call_that_goes_on_has_no_rows_yet() {
 }
 
 #[test]
+fn a_recording_that_is_told_again_is_one_recording() {
+    let told = Told::default()
+        .comes_in()
+        .tell(1.0, 0, "PJSIP/trunk", Kind::Record, "file=/home/record/a.wav")
+        .tell(9.0, 0, "PJSIP/trunk", Kind::Record, "file=/home/record/a.wav");
+    assert_eq!(told.fold().call.remarks.len(), 1);
+}
+
+#[test]
 fn the_second_end_of_a_channel_changes_nothing_and_says_so() {
     let folded = blind_transfer().fold();
     assert_eq!(folded.notes.last().unwrap(), "no change: channel of 79193393655 had ended before");

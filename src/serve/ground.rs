@@ -92,8 +92,9 @@ pub fn refuses_port(loaded: &Loaded) -> Option<Refusal> {
 fn refusal(freepbx: bool, chosen: bool, listen: SocketAddr) -> Option<Refusal> {
     (freepbx && !chosen && listen.port() == FASTAGI).then(|| Refusal {
         what: format!("FastAGI: port {FASTAGI} belongs to FreePBX here (core-fastagi), and its ring groups need it"),
-        todo: "write another one into the configuration:\n          [agi]\n          listen = \"127.0.0.1:4577\"\n      \
-               and the same into globals_custom.conf of Asterisk:\n          CALLJOURNAL_SERVER = 127.0.0.1:4577"
+        todo: "write another one into calljournal.toml:\n          [agi]\n          listen = \"127.0.0.1:4574\"\n      \
+               and for the dialplan into /etc/asterisk/globals_custom.conf (dialplan/freepbx/ asks there without it):\n          \
+               CALLJOURNAL_SERVER = 127.0.0.1:4574"
             .to_owned(),
     })
 }
@@ -129,7 +130,7 @@ mod tests {
     fn freepbx_keeps_its_port_unless_somebody_wrote_otherwise() {
         let fastagi: SocketAddr = "127.0.0.1:4573".parse().unwrap();
         let refused = refusal(true, false, fastagi).unwrap();
-        assert!(refused.todo.contains("listen = \"127.0.0.1:4577\""));
+        assert!(refused.todo.contains("listen = \"127.0.0.1:4574\""));
         assert_eq!(refusal(true, true, fastagi), None);
         assert_eq!(refusal(false, false, fastagi), None);
     }

@@ -49,7 +49,9 @@ pub struct Truth {
 #[derive(Clone, Debug)]
 pub struct Leg {
     pub uniqueid: String,
-    /// The extension, from the channel's name.
+    /// The endpoint, from the channel's name.
+    pub endpoint: String,
+    /// Who is called there: the extension, or the number that was dialled through a trunk.
     pub number: String,
     pub started: i64,
     /// When the phone itself heard of it, where that is known: Dial prepares a whole group before it rings the first.
@@ -85,10 +87,28 @@ impl Truth {
         self.legs.iter().map(|leg| leg.talked).sum()
     }
 
-    /// Takes in when phone `number` got its INVITE.
-    pub fn invited(&mut self, number: u16, at: Option<i64>) {
-        for leg in self.legs.iter_mut().filter(|leg| leg.number == number.to_string()) {
+    /// Takes in when the phone at `endpoint` got its INVITE.
+    pub fn invited(&mut self, endpoint: &str, at: Option<i64>) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint) {
             leg.invited = at;
+        }
+    }
+
+    /// Takes in the number that was dialled through the trunk `endpoint`: its channel's name does not tell.
+    pub fn dialled(&mut self, endpoint: &str, number: &str) {
+        for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint) {
+            number.clone_into(&mut leg.number);
+        }
+    }
+
+    /// What a caller's channel alone can know: for whoever was called when it was up already, ringing counts as talking.
+    pub fn seen_by_the_caller(&mut self) {
+        let up = self.first("ANSWER", true);
+        for leg in self.legs.iter_mut().filter(|leg| leg.talked > 0 && up.is_some_and(|up| leg.started > up))
+        {
+            leg.talked = leg.ended - leg.started;
+            leg.answered = Some(leg.started);
+            leg.invited = None;
         }
     }
 
@@ -184,7 +204,9 @@ fn whole_call(rows: &[Row]) -> Option<Truth> {
     let begun = rows.iter().filter(|row| row.event == "CHAN_START");
     let first = begun.clone().find(|row| row.uniqueid == linkedid)?;
     let (started, caller_name) = (first.at, first.name.clone());
-    let legs = begun.filter(|row| row.uniqueid != linkedid).filter_map(|start| leg(start, &rows)).collect();
+    // A Local channel is plumbing: nobody sits at it.
+    let rung = begun.filter(|row| row.uniqueid != linkedid && !row.channel.starts_with("Local/"));
+    let legs = rung.filter_map(|start| leg(start, &rows)).collect();
     let transfers = rows.iter().filter(|row| row.event == "BLINDTRANSFER").map(transfer).collect();
     Some(Truth { linkedid, caller_name, started, ended, legs, transfers, rows })
 }
@@ -203,6 +225,7 @@ fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
     }
     Some(Leg {
         uniqueid: start.uniqueid.clone(),
+        endpoint: number(&start.channel).to_owned(),
         number: number(&start.channel).to_owned(),
         started: start.at,
         invited: None,

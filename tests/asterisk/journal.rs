@@ -22,15 +22,15 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Writes a configuration into `directory`; `spool` is where the Asterisks write and `webhook` gets `call.ended`.
-    pub fn configured(directory: &Path, spool: &Path, webhook: &str) -> Result<Journal> {
+    /// Writes a configuration into `directory`; `store` is the database's URL, `spool` is where the Asterisks write and
+    /// `webhook` gets `call.ended`.
+    pub fn configured(directory: &Path, store: &str, spool: &Path, webhook: &str) -> Result<Journal> {
         let (agi, http) = (free_port()?, free_port()?);
         let config = directory.join("calljournal.toml");
         let text = format!(
             "[agi]\nlisten = \"127.0.0.1:{agi}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n\
-             [store]\nurl = \"sqlite://{}\"\n\n[spool]\ndir = \"{}\"\n\n\
+             [store]\nurl = \"{store}\"\n\n[spool]\ndir = \"{}\"\n\n\
              [[notify]]\nname = \"crm\"\nurl = \"{webhook}\"\nnotices = [\"call.ended\"]\n",
-            directory.join("calljournal.db").display(),
             spool.display(),
         );
         fs::write(&config, text)?;

@@ -1,7 +1,13 @@
 //! The whole way on real Asterisks: SIP calls through the shipped dialplan, told to a real `calljournal serve`, and
 //! every answer held against Asterisk's own event log. README.md beside this file says how to run it and read it.
 
+mod astlite;
 mod cel;
+// The same cluster as in the black-box tests.
+#[allow(dead_code, clippy::unwrap_used)]
+#[path = "../it/cluster.rs"]
+mod cluster;
+mod freepbx;
 mod journal;
 mod pbx;
 mod phone;
@@ -20,38 +26,114 @@ use anyhow::{Result, bail};
 use comfy_table::{CellAlignment, Table, presets};
 
 use journal::Journal;
-use pbx::{Pbx, Root};
+use pbx::{House, Pbx, Root};
 use scenario::{HOSTILE_MARK, OUTAGE, Played, REFUSED, REFUSED_PLAIN, SCENARIOS, Scenario, TEN};
 use ten::Measured;
 use verdict::{Row, judge, ms};
 use webhook::Webhook;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let oracle_only = arguments.iter().any(|argument| argument == "--oracle-only");
-    let keep = arguments.iter().any(|argument| argument == "--keep");
-    // Cargo hands every test program the same flags; the first plain word is the filter.
-    let filter = arguments.into_iter().find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    let wishes = Wishes::read(std::env::args().skip(1));
     if std::env::args().any(|argument| argument == "--list") {
         return ExitCode::SUCCESS;
     }
-
-    let named = |scenario: &Scenario| scenario.name.contains(&filter);
-    if !SCENARIOS.iter().chain([&REFUSED, &OUTAGE, &TEN]).any(named) {
-        println!("asterisk: no call is named {filter:?}");
+    let named = |scenario: &Scenario| scenario.name.contains(&wishes.filter);
+    if !SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(named) {
+        println!("asterisk: no call is named {:?}", wishes.filter);
         return ExitCode::SUCCESS;
     }
     let roots = Root::found();
     if let Some(reason) = missing(&roots) {
         return skipped(&reason);
     }
-    match run(&roots, &filter, oracle_only, keep) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("asterisk: {error:?}");
-            ExitCode::FAILURE
+    let mut well = true;
+    for store in &wishes.stores {
+        match store.found().and_then(|found| found.map(|store| run(&roots, &wishes, &store)).transpose()) {
+            Ok(failed) => well &= failed.unwrap_or(0) == 0,
+            Err(error) => {
+                eprintln!("asterisk: {error:?}");
+                well = false;
+            }
         }
+    }
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What was asked for on the command line.
+struct Wishes {
+    /// Part of the names of the calls to be played.
+    filter: String,
+    stores: Vec<Store>,
+    oracle_only: bool,
+    keep: bool,
+}
+
+impl Wishes {
+    fn read(arguments: impl Iterator<Item = String>) -> Wishes {
+        let mut wishes =
+            Wishes { filter: String::new(), stores: Vec::new(), oracle_only: false, keep: false };
+        let mut arguments = arguments.peekable();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--oracle-only" => wishes.oracle_only = true,
+                "--keep" => wishes.keep = true,
+                "--store" => wishes.stores.extend(arguments.next().map(|name| Store::named(&name))),
+                // Cargo hands every test program the same flags; the first plain word is the filter.
+                flag if flag.starts_with("--") => {}
+                word if wishes.filter.is_empty() => word.clone_into(&mut wishes.filter),
+                _ => {}
+            }
+        }
+        if wishes.stores.is_empty() {
+            wishes.stores = vec![Store::Sqlite, Store::Postgres];
+        }
+        // Without a journal there is no store.
+        wishes.stores.truncate(if wishes.oracle_only { 1 } else { usize::MAX });
+        wishes
+    }
+}
+
+/// Where the journal keeps the calls.
+enum Store {
+    /// A file of the run.
+    Sqlite,
+    /// A cluster of the tests' own.
+    Postgres,
+    /// Somebody's database, which is written to.
+    Url(String),
+}
+
+/// A store that is there: its name for people, and its URL for the run in a directory.
+struct Found {
+    name: String,
+    url: Box<dyn Fn(&Path) -> String>,
+}
+
+impl Store {
+    fn named(name: &str) -> Store {
+        match name {
+            "sqlite" => Store::Sqlite,
+            "postgres" => Store::Postgres,
+            url => Store::Url(url.to_owned()),
+        }
+    }
+
+    /// `None` where this machine has none, which is said in large letters.
+    fn found(&self) -> Result<Option<Found>> {
+        Ok(match self {
+            Store::Sqlite => Some(Found {
+                name: "SQLite".into(),
+                url: Box::new(|dir| format!("sqlite://{}", dir.join("calljournal.db").display())),
+            }),
+            Store::Postgres => cluster::Cluster::start("").map(|cluster| Found {
+                name: "PostgreSQL".into(),
+                url: Box::new(move |dir| cluster.database(dir)),
+            }),
+            Store::Url(url) => {
+                let url = url.clone();
+                Some(Found { name: url.clone(), url: Box::new(move |_| url.clone()) })
+            }
+        })
     }
 }
 
@@ -94,15 +176,20 @@ struct Stage {
 }
 
 /// Plays what the filter leaves, prints the tables, and returns how many failed.
-fn run(roots: &[Root], filter: &str, oracle_only: bool, keep: bool) -> Result<usize> {
+fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     let begun = Instant::now();
     let directory = tempfile::Builder::new().prefix("calljournal-asterisk-").tempdir()?;
-    let mut stage = Stage::set_up(roots, directory.path(), filter, oracle_only)?;
+    if !wishes.oracle_only {
+        println!("\n== calls kept in {}", store.name);
+    }
+    let url = (store.url)(directory.path());
+    let mut stage =
+        Stage::set_up(roots, directory.path(), &wishes.filter, (!wishes.oracle_only).then_some(url))?;
     let mut rows = stage.plays_in_parallel();
     rows.extend(stage.outage()?);
     let measured = stage.groups_of_ten(&mut rows)?;
 
-    if oracle_only {
+    if wishes.oracle_only {
         rows.retain(|row| !row.wrong.is_empty());
         print_failures(&rows, None);
         println!("kept: {}", directory.keep().display());
@@ -117,40 +204,51 @@ fn run(roots: &[Root], filter: &str, oracle_only: bool, keep: bool) -> Result<us
     if failed > 0 {
         print_failures(&rows, stage.journal.as_ref());
     }
-    if failed > 0 || keep {
+    if failed > 0 || wishes.keep {
         // Dropped, it would be deleted: the logs are what a failure is understood by.
         println!("\nEverything that was written is kept in {}", directory.keep().display());
     }
     print_rows(&mut rows);
     print_measured(&measured);
-    println!("in {} s", begun.elapsed().as_secs());
+    println!("{} in {} s", store.name, begun.elapsed().as_secs());
     println!("{} passed, {failed} failed", rows.len() - failed);
     Ok(failed)
 }
 
 impl Stage {
-    fn set_up(roots: &[Root], directory: &Path, filter: &str, oracle_only: bool) -> Result<Stage> {
+    /// `store` is the URL of the journal's database; `None` for no journal.
+    fn set_up(roots: &[Root], directory: &Path, filter: &str, store: Option<String>) -> Result<Stage> {
         let spool = directory.join("spool");
         std::fs::create_dir_all(&spool)?;
         // As the documentation has it made: both Asterisk and the server may write there.
         std::fs::set_permissions(&spool, std::fs::Permissions::from_mode(0o2770))?;
         let webhook = Webhook::listen()?;
-        let mut journal = Journal::configured(directory, &spool, &webhook.url())?;
-        if !oracle_only {
+        let mut journal =
+            Journal::configured(directory, store.as_deref().unwrap_or_default(), &spool, &webhook.url())?;
+        if store.is_some() {
             journal.start()?;
         }
         let server = journal.agi.clone();
-        let start = |root: &Root| Pbx::start(root, &directory.join(root.suite), &spool, &server);
-        let pbxes = roots.iter().map(start).collect::<Result<Vec<_>>>()?;
-        for pbx in &pbxes {
-            println!("Asterisk {} is up as {}", pbx.version, pbx.name);
+        let houses = [House::Plain, House::FreePbx, House::AstLite];
+        let wanted = |house: House, root: &Root| {
+            let of_house =
+                |scenario: &Scenario| scenario.name.contains(filter) && scenario.on.is(house, root);
+            SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(of_house)
+        };
+        let mut pbxes = Vec::new();
+        for house in houses {
+            for root in roots.iter().filter(|root| wanted(house, root)) {
+                let pbx = Pbx::start(root, house, directory, &spool, &server)?;
+                println!("Asterisk {} is up as {}", pbx.version, pbx.name);
+                pbxes.push(pbx);
+            }
         }
-        let journal = (!oracle_only).then_some(journal);
+        let journal = store.map(|_| journal);
         Ok(Stage { journal, pbxes, webhook, directory: directory.to_owned(), filter: filter.to_owned() })
     }
 
-    fn wants(&self, scenario: &Scenario) -> bool {
-        scenario.name.contains(&self.filter)
+    fn wants(&self, scenario: &Scenario, pbx: &Pbx) -> bool {
+        scenario.name.contains(&self.filter) && scenario.on.is(pbx.house, &pbx.root)
     }
 
     /// One scenario after another on each Asterisk, the Asterisks side by side.
@@ -158,10 +256,11 @@ impl Stage {
         self.on_each_pbx(|pbx| {
             let mut rows: Vec<Row> = SCENARIOS
                 .iter()
-                .filter(|scenario| self.wants(scenario))
+                .flat_map(|part| part.iter())
+                .filter(|scenario| self.wants(scenario, pbx))
                 .map(|scenario| self.play_and_judge(scenario, pbx))
                 .collect();
-            if self.wants(&REFUSED) {
+            if self.wants(&REFUSED, pbx) {
                 rows.push(self.refused(pbx));
             }
             rows
@@ -200,7 +299,7 @@ impl Stage {
 
     fn judged(&self, scenario: &Scenario, played: &Played, pbx: &Pbx) -> Row {
         let Some(journal) = &self.journal else { return told_by_cel(scenario.name, played, pbx) };
-        judge(scenario.name, &scenario.expect, &played.truth, pbx, journal, &self.webhook)
+        judge(scenario, &played.truth, pbx, journal, &self.webhook)
     }
 
     /// The transfer to nowhere, first as Asterisk alone answers it and then with the hooks.
@@ -226,14 +325,18 @@ impl Stage {
 
     /// The server is stopped while people talk, and is back when they have hung up.
     fn outage(&mut self) -> Result<Vec<Row>> {
-        if !self.wants(&OUTAGE) {
+        if !self.pbxes.iter().any(|pbx| self.wants(&OUTAGE, pbx)) {
             return Ok(Vec::new());
         }
         let mut journal = self.journal.take();
         let stage = &*self;
         let played: Vec<(&Pbx, Result<Played>)> = thread::scope(|scope| -> Result<_> {
-            let calls: Vec<_> =
-                stage.pbxes.iter().map(|pbx| (pbx, scope.spawn(move || stage.play(&OUTAGE, pbx)))).collect();
+            let calls: Vec<_> = stage
+                .pbxes
+                .iter()
+                .filter(|pbx| stage.wants(&OUTAGE, pbx))
+                .map(|pbx| (pbx, scope.spawn(move || stage.play(&OUTAGE, pbx))))
+                .collect();
             // The phones have been picked up by now, and nobody hangs up for another two seconds.
             thread::sleep(Duration::from_millis(3000));
             if let Some(journal) = &mut journal {
@@ -250,9 +353,7 @@ impl Stage {
         let rows = played
             .into_iter()
             .map(|(pbx, played)| match (played, &journal) {
-                (Ok(played), Some(journal)) => {
-                    judge(OUTAGE.name, &OUTAGE.expect, &played.truth, pbx, journal, &stage.webhook)
-                }
+                (Ok(played), Some(journal)) => judge(&OUTAGE, &played.truth, pbx, journal, &stage.webhook),
                 (Ok(played), None) => told_by_cel(OUTAGE.name, &played, pbx),
                 (Err(error), _) => {
                     Row::failed(OUTAGE.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
@@ -266,8 +367,8 @@ impl Stage {
     /// The ring group of ten with every kind of server, one Asterisk at a time so that they do not disturb each other.
     fn groups_of_ten(&self, rows: &mut Vec<Row>) -> Result<Vec<(String, Measured)>> {
         let mut all = Vec::new();
-        let (Some(journal), true) = (&self.journal, self.wants(&TEN)) else { return Ok(all) };
-        for pbx in &self.pbxes {
+        let Some(journal) = &self.journal else { return Ok(all) };
+        for pbx in self.pbxes.iter().filter(|pbx| self.wants(&TEN, pbx)) {
             println!("{:<8} {}", pbx.version, TEN.name);
             let logs = self.directory.join("phones").join(&pbx.name).join(TEN.name);
             let measured = match ten::measure(pbx, &journal.agi, &logs) {
@@ -279,7 +380,8 @@ impl Stage {
             };
             for one in &measured {
                 if let Some(truth) = &one.truth {
-                    let mut row = judge(&one.name, &TEN.expect, truth, pbx, journal, &self.webhook);
+                    let mut row = judge(&TEN, truth, pbx, journal, &self.webhook);
+                    row.scenario.clone_from(&one.name);
                     row.wrong.extend(one.wrong.clone());
                     rows.push(row);
                 }

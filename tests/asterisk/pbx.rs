@@ -15,11 +15,14 @@ use anyhow::{Context, Result, bail};
 /// The phones 101 to 110.
 pub const PHONES: std::ops::RangeInclusive<u16> = 101..=110;
 
+/// The far ends of the trunks, and the trunks' endpoints.
+pub const FAR_ENDS: [(u16, &str); 2] = [(191, "trunk"), (192, "trunk2")];
+
 /// How long the dialplan lets a phone ring, in seconds, in the routes that are the tests' own.
 const RING_SECONDS: u32 = 20;
 
 /// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
-const CONTEXTS: [&str; 7] = [
+const CONTEXTS: [&str; 12] = [
     "from-trunk",
     "test-h-only",
     "test-handler-only",
@@ -27,13 +30,63 @@ const CONTEXTS: [&str; 7] = [
     "test-short",
     "test-ten-plain",
     "test-plain",
+    "test-caller-only",
+    "test-macros",
+    "test-macro-arguments",
+    "from-trunk-calljournal",
+    "org1_incoming",
 ];
+
+/// Whose dialplan an Asterisk runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum House {
+    /// The shipped example, and the tests' own routes.
+    Plain,
+    /// FreePBX's contexts: 16's with Macro(), 17's without.
+    FreePbx,
+    /// ast-lite's Macros.
+    AstLite,
+}
+
+impl House {
+    /// Its directory below `etc/`, whose files count before those of `etc/` itself.
+    fn directory(self) -> Option<&'static str> {
+        match self {
+            House::Plain => None,
+            House::FreePbx => Some("freepbx"),
+            House::AstLite => Some("ast-lite"),
+        }
+    }
+
+    /// What its Asterisks are called in the journal, before the version.
+    fn prefix(self) -> &'static str {
+        match self {
+            House::Plain => "ast",
+            House::FreePbx => "freepbx",
+            House::AstLite => "lite",
+        }
+    }
+
+    /// The shipped files and the names by which an administrator includes them.
+    fn shipped(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            House::Plain => &[
+                ("calljournal.conf", "calljournal.conf"),
+                ("macros.conf", "macros.conf"),
+                ("plain/extensions_custom.conf", "extensions_custom.conf"),
+            ],
+            House::FreePbx => &[
+                ("calljournal.conf", "calljournal.conf"),
+                ("freepbx/extensions_custom.conf", "calljournal-freepbx.conf"),
+            ],
+            House::AstLite => &[("calljournal.conf", "calljournal.conf"), ("macros.conf", "macros.conf")],
+        }
+    }
+}
 
 /// A root that `tests/asterisk/roots` built.
 #[derive(Clone)]
 pub struct Root {
-    /// The Debian suite, which is also the directory's name.
-    pub suite: &'static str,
     /// Asterisk's own version, such as `22.10.1`.
     pub version: String,
     path: PathBuf,
@@ -43,16 +96,25 @@ impl Root {
     /// The roots that are there, oldest Asterisk first; fewer than two when `roots` has not been run.
     pub fn found() -> Vec<Root> {
         let Some(cache) = cache_directory() else { return Vec::new() };
-        ["bullseye", "sid"].into_iter().filter_map(|suite| Root::at(&cache.join(suite), suite)).collect()
+        ["bullseye", "sid"].into_iter().filter_map(|suite| Root::at(&cache.join(suite))).collect()
     }
 
-    fn at(path: &Path, suite: &'static str) -> Option<Root> {
+    fn at(path: &Path) -> Option<Root> {
         let status = fs::read_to_string(path.join("var/lib/dpkg/status")).ok()?;
         let package = status.split("\n\n").find(|p| p.starts_with("Package: asterisk\n"))?;
         let full = package.lines().find_map(|line| line.strip_prefix("Version: "))?;
         let upstream = full.rsplit(':').next()?;
         let version = upstream.split(['~', '+', '-']).next()?.to_owned();
-        Some(Root { suite, version, path: path.to_owned() })
+        Some(Root { version, path: path.to_owned() })
+    }
+
+    /// Whether it has Macro(), which went with Asterisk 21.
+    pub fn has_macro(&self) -> bool {
+        self.major().parse().is_ok_and(|major: u32| major < 21)
+    }
+
+    fn major(&self) -> &str {
+        self.version.split('.').next().unwrap_or_default()
     }
 
     /// Where this Debian keeps Asterisk's modules; the two suites differ.
@@ -79,24 +141,26 @@ pub fn cache_directory() -> Option<PathBuf> {
 pub struct Pbx {
     /// The name it has in the journal.
     pub name: String,
+    pub house: House,
     /// Asterisk's version.
     pub version: String,
     /// Its SIP port on 127.0.0.1.
     pub sip: u16,
     ports: Vec<u16>,
-    root: Root,
+    pub root: Root,
     run: PathBuf,
     spool: PathBuf,
     process: Child,
 }
 
 impl Pbx {
-    /// Starts the Asterisk of `root` with its files in `run` and calljournal's spool files in `spool`, which several
-    /// may share; `server` is where its dialplan finds calljournal. Returns when it takes calls.
-    pub fn start(root: &Root, run: &Path, spool: &Path, server: &str) -> Result<Pbx> {
-        let ports = free_ports(1 + PHONES.count())?;
-        let name = format!("ast{}", root.version.split('.').next().unwrap_or_default());
-        configure(root, run, &name, server, &ports)?;
+    /// Starts the Asterisk of `root` with the dialplan of `house`, its files below `runs` and calljournal's spool files in
+    /// `spool`, which several may share; `server` is where its dialplan finds calljournal. Returns when it takes calls.
+    pub fn start(root: &Root, house: House, runs: &Path, spool: &Path, server: &str) -> Result<Pbx> {
+        let ports = free_ports(1 + PHONES.count() + FAR_ENDS.len())?;
+        let name = format!("{}{}", house.prefix(), root.major());
+        let run = &runs.join(&name);
+        configure(root, house, run, &name, server, &ports)?;
         fs::create_dir_all(spool)?;
 
         let mut command = enter(root, run, spool);
@@ -107,6 +171,7 @@ impl Pbx {
 
         let mut pbx = Pbx {
             name,
+            house,
             version: root.version.clone(),
             sip: ports[0],
             ports: ports[1..].to_vec(),
@@ -176,9 +241,10 @@ impl Pbx {
         self.console("dialplan set global CALLJOURNAL_PAUSE 0").map(drop)
     }
 
-    /// The UDP port at which phone `number` is called.
+    /// The UDP port at which phone `number`, or the far end of a trunk, is called.
     pub fn phone_port(&self, number: u16) -> u16 {
-        self.ports[usize::from(number - PHONES.start())]
+        let far_end = FAR_ENDS.iter().position(|(far, _)| *far == number);
+        self.ports[far_end.map_or_else(|| usize::from(number - PHONES.start()), |n| PHONES.count() + n)]
     }
 
     /// Asterisk's own word on every channel, written while calls go on.
@@ -229,13 +295,15 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
     held.iter().map(|socket| Ok(socket.local_addr()?.port())).collect()
 }
 
-fn configure(root: &Root, run: &Path, name: &str, server: &str, ports: &[u16]) -> Result<()> {
+fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, ports: &[u16]) -> Result<()> {
     // Asterisk makes none of these, and without cel-custom it says nothing and writes nothing.
     for directory in ["etc", "run", "lib", "log/cel-custom", "log/cdr-csv", "spool/calljournal"] {
         fs::create_dir_all(run.join(directory))?;
     }
     let ten: Vec<String> = PHONES.map(|number| format!("PJSIP/{number}")).collect();
-    let rtp_first = if root.suite == "bullseye" { 21000 } else { 22000 };
+    // Each Asterisk has five hundred ports of its own for media that nobody sends.
+    let rtp_first = 21_000 + 500 * u32::from(ports[0]) % 20_000;
+    let hangupcall = if root.has_macro() { "Macro(hangupcall,)" } else { "Gosub(macro-hangupcall,s,1())" };
     let values = [
         ("@MODULES@", root.modules()?),
         ("@SIP@", ports[0].to_string()),
@@ -245,31 +313,40 @@ fn configure(root: &Root, run: &Path, name: &str, server: &str, ports: &[u16]) -
         ("@TEN@", ten.join("&")),
         ("@RTP_FIRST@", rtp_first.to_string()),
         ("@RTP_LAST@", (rtp_first + 499).to_string()),
+        ("@CALL_HANGUPCALL@", hangupcall.to_owned()),
+        ("@HOOK_END@", if root.has_macro() { "MacroExit()" } else { "Return()" }.to_owned()),
     ];
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/asterisk/etc");
-    for entry in fs::read_dir(&here).with_context(|| format!("reading {}", here.display()))? {
-        let path = entry?.path();
-        let mut text = fs::read_to_string(&path)?;
-        for (mark, value) in &values {
-            text = text.replace(mark, value);
+    let common = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/asterisk/etc");
+    let own = house.directory().map(|directory| common.join(directory));
+    let form = own.as_ref().map(|own| own.join(if root.has_macro() { "macro" } else { "gosub" }));
+    let directories = [Some(common), own, form];
+    for path in directories.iter().flatten().filter(|path| path.is_dir()) {
+        for file in fs::read_dir(path).with_context(|| format!("reading {}", path.display()))? {
+            let file = file?.path();
+            if file.is_file() {
+                fill_in(house, &file, run, &values, &ports[1..])?;
+            }
         }
-        if path.ends_with("pjsip.conf") {
-            text.push_str(&lines(&ports[1..]));
-        }
-        fs::write(run.join("etc").join(path.file_name().unwrap_or_default()), text)?;
     }
-    include_shipped_dialplan(run)
-}
-
-/// The shipped files, byte for byte, under the names by which an administrator includes them.
-fn include_shipped_dialplan(run: &Path) -> Result<()> {
+    // The shipped files, byte for byte.
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplan");
-    for (from, to) in
-        [("calljournal.conf", "calljournal.conf"), ("plain/extensions_custom.conf", "extensions_custom.conf")]
-    {
+    for (from, to) in house.shipped() {
         let path = shipped.join(from);
         fs::copy(&path, run.join("etc").join(to)).with_context(|| format!("copying {}", path.display()))?;
     }
+    Ok(())
+}
+
+/// Writes a configuration file into the run's directory, with the values of this run in it.
+fn fill_in(house: House, path: &Path, run: &Path, values: &[(&str, String)], ports: &[u16]) -> Result<()> {
+    let mut text = fs::read_to_string(path)?;
+    for (mark, value) in values {
+        text = text.replace(mark, value);
+    }
+    if path.ends_with("pjsip.conf") {
+        text.push_str(&lines(house, ports));
+    }
+    fs::write(run.join("etc").join(path.file_name().unwrap_or_default()), text)?;
     Ok(())
 }
 
@@ -277,13 +354,27 @@ fn include_shipped_dialplan(run: &Path) -> Result<()> {
 const NAMES: [&str; 10] =
     ["Anna", "Boris", "Clara", "Daniel", "Elena", "Felix", "Greta", "Hugo", "Ida", "Jakob"];
 
-/// The endpoints: a phone for each number at its own port, and a trunk for each context, known by its X-Trunk header.
-fn lines(ports: &[u16]) -> String {
+/// The endpoint that a phone's number stands for, as its channel's name has it.
+pub fn endpoint(number: u16) -> String {
+    let far_end = FAR_ENDS.iter().find(|(far, _)| *far == number);
+    far_end.map_or_else(|| number.to_string(), |(_, endpoint)| (*endpoint).to_owned())
+}
+
+/// The endpoints: a phone for each number at its own port, the trunks that lead out, and one that leads in for each
+/// context, known by its X-Trunk header.
+fn lines(house: House, ports: &[u16]) -> String {
+    let context = if house == House::AstLite { "org1_phones" } else { "from-internal" };
     let mut text = String::new();
     for ((number, port), name) in PHONES.zip(ports).zip(NAMES) {
         text.push_str(&format!(
-            "\n[{number}](line)\ncontext = from-internal\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
+            "\n[{number}](line)\ncontext = {context}\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
              [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
+        ));
+    }
+    for ((number, endpoint), port) in FAR_ENDS.iter().zip(&ports[PHONES.count()..]) {
+        text.push_str(&format!(
+            "\n[{endpoint}](line)\ncontext = from-trunk\naors = {endpoint}\n\
+             [{endpoint}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
         ));
     }
     for context in CONTEXTS {

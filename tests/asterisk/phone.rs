@@ -41,6 +41,13 @@ impl Phone {
         Phone { behaviour, number: number.to_owned(), port: 0, keys, milliseconds: vec![] }
     }
 
+    /// A phone of the company that calls `did`, with one of the `sipp/caller-….xml` behaviours: known by its number, and
+    /// by no trunk's name.
+    pub fn inside(number: &str, did: &str, behaviour: &'static str) -> Phone {
+        let keys = vec![("trunk", "none".to_owned()), ("did", did.to_owned()), ("name", String::new())];
+        Phone { behaviour, number: number.to_owned(), port: 0, keys, milliseconds: vec![] }
+    }
+
     /// Sets a word that the behaviour writes into its messages, such as `target`.
     pub fn with(mut self, key: &'static str, value: &str) -> Phone {
         self.keys.retain(|(known, _)| *known != key);

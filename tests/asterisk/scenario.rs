@@ -8,16 +8,19 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::cel::{self, Truth};
-use crate::pbx::Pbx;
+use crate::pbx::{self, FAR_ENDS, House, Pbx, Root};
 use crate::phone::{Diary, Phone, Running};
 
 /// The outside caller's number in every scenario.
 pub const OUTSIDE: &str = "79193393655";
 
 /// Numbers of the shipped example: an extension, a group of two, a group of ten.
-const SINGLE: &str = "73512020319";
-const GROUP: &str = "73512020318";
+pub const SINGLE: &str = "73512020319";
+pub const GROUP: &str = "73512020318";
 const ALL: &str = "73512020320";
+
+/// Somebody far away, reached through the trunk.
+pub const FAR: &str = "79161234567";
 
 /// A caller name made of everything that ever broke a parser, quoted as SIP wants it; run by anybody, it leaves a mark.
 /// (Asterisk keeps the backslashes, so they are part of the name that must be told.)
@@ -33,7 +36,9 @@ type Act = (&'static str, &'static [(&'static str, u64)]);
 pub struct Scenario {
     /// How the table and the command line name it.
     pub name: &'static str,
-    /// Where the trunk leads to, and the number called there.
+    /// The number that calls: an extension calls from its phone, any other through a trunk.
+    pub from: &'static str,
+    /// Where the caller's trunk leads to, and the number called there.
     pub context: &'static str,
     pub did: &'static str,
     /// The caller's display name as SIP has it.
@@ -42,54 +47,115 @@ pub struct Scenario {
     pub phones: &'static [(u16, Act)],
     /// Words for the phones' messages: `target`, where to transfer to.
     pub words: &'static [(&'static str, &'static str)],
+    /// What is dialled through a trunk where the dialplan decides it.
+    pub dialled: &'static str,
+    /// Whose call it is.
+    pub org: Option<&'static str>,
+    /// The Asterisks that can play it.
+    pub on: On,
+    pub hooks: Hooks,
     pub expect: Expect,
+}
+
+/// Whose channels tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hooks {
+    Everybodys,
+    /// What the phones did is known from what Dial left behind.
+    Callers,
+}
+
+/// The Asterisks that play a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// Both that run the shipped example.
+    Plain,
+    /// The one of them that has Macro().
+    PlainMacro,
+    /// Both that run FreePBX's contexts.
+    FreePbx,
+    /// The one that runs ast-lite's.
+    AstLite,
+}
+
+impl On {
+    pub fn is(self, house: House, root: &Root) -> bool {
+        match self {
+            On::Plain => house == House::Plain,
+            On::PlainMacro => house == House::Plain && root.has_macro(),
+            On::FreePbx => house == House::FreePbx,
+            On::AstLite => house == House::AstLite && root.has_macro(),
+        }
+    }
 }
 
 /// What must be told of the call, in the journal's own words.
 #[derive(Clone, Copy)]
 pub struct Expect {
+    pub direction: &'static str,
     pub disposition: &'static str,
     pub answered_by: Option<&'static str>,
     pub hung_up_by: Option<&'static str>,
     pub abandoned: bool,
+    /// How the name ends by which other systems know it.
+    pub key: Option<&'static str>,
+    pub recordings: usize,
+    /// What no line of the story may hold.
+    pub unsaid: &'static [&'static str],
     /// Who transferred, and to whom.
     pub transfer: Option<(&'static str, &'static str)>,
     /// What came of each phone's leg.
     pub outcomes: &'static [(&'static str, &'static str)],
 }
 
-const ANSWERED: Expect = Expect {
+pub const ANSWERED: Expect = Expect {
+    direction: "inbound",
     disposition: "ANSWERED",
     answered_by: Some("101"),
     hung_up_by: Some("caller"),
     abandoned: false,
+    key: None,
+    recordings: 0,
+    unsaid: &["Local"],
     transfer: None,
     outcomes: &[("101", "answered")],
 };
 
-const UNANSWERED: Expect = Expect {
+pub const UNANSWERED: Expect = Expect {
+    direction: "inbound",
     disposition: "NO ANSWER",
     answered_by: None,
     hung_up_by: Some("pbx"),
     abandoned: false,
+    key: None,
+    recordings: 0,
+    unsaid: &["Local"],
     transfer: None,
     outcomes: &[],
 };
 
 /// An inbound call that 101 answers and the caller ends: the others differ from it in what they are about.
-const PLAIN: Scenario = Scenario {
+pub const PLAIN: Scenario = Scenario {
     name: "answered, ended by caller",
+    from: OUTSIDE,
     context: "from-trunk",
     did: SINGLE,
     caller_name: "\"Ivan\"",
     caller: ("caller-hangs-up", &[("talk", 1500)]),
     phones: &[(101, ("phone-waits", &[("ringing", 700)]))],
     words: &[],
+    dialled: FAR,
+    org: Some("acme"),
+    on: On::Plain,
+    hooks: Hooks::Everybodys,
     expect: ANSWERED,
 };
 
 /// What is played one after another on each Asterisk.
-pub const SCENARIOS: &[Scenario] = &[
+pub const SCENARIOS: &[&[Scenario]] = &[PLAINS, crate::freepbx::SCENARIOS, crate::astlite::SCENARIOS];
+
+/// Calls through the shipped example, and through dialplans that differ from it in one thing each.
+const PLAINS: &[Scenario] = &[
     PLAIN,
     Scenario {
         name: "answered, ended by callee",
@@ -167,7 +233,154 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario { name: "hostile caller name", caller_name: HOSTILE_NAME, ..PLAIN },
+    CALLER_ONLY,
+    Scenario {
+        name: "caller only: unanswered",
+        caller: ("caller-gives-up", &[("patience", 1500)]),
+        phones: &[(101, ("phone-rings", &[]))],
+        expect: Expect {
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            outcomes: &[("101", "cancelled")],
+            ..UNANSWERED
+        },
+        ..CALLER_ONLY
+    },
+    Scenario {
+        name: "caller only: busy",
+        caller: ("caller-refused", &[]),
+        phones: &[(101, ("phone-busy", &[("ringing", 300)]))],
+        expect: Expect { disposition: "BUSY", outcomes: &[("101", "busy")], ..UNANSWERED },
+        ..CALLER_ONLY
+    },
+    Scenario {
+        name: "caller only: ring group",
+        did: GROUP,
+        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        expect: Expect {
+            answered_by: Some("102"),
+            outcomes: &[("101", "elsewhere"), ("102", "answered")],
+            ..ANSWERED
+        },
+        ..CALLER_ONLY
+    },
+    Scenario {
+        name: "caller only: one after the other",
+        did: "73512020321",
+        caller: ("caller-waits", &[]),
+        phones: &[
+            (101, ("phone-rings", &[])),
+            (102, ("phone-hangs-up", &[("ringing", 900), ("talk", 1300)])),
+        ],
+        expect: Expect {
+            answered_by: Some("102"),
+            hung_up_by: Some("called"),
+            outcomes: &[("101", "no_answer"), ("102", "answered")],
+            ..ANSWERED
+        },
+        ..CALLER_ONLY
+    },
+    Scenario { name: "through macros", context: "test-macros", on: On::PlainMacro, ..PLAIN },
+    Scenario {
+        name: "in a macro of five arguments",
+        context: "test-macro-arguments",
+        on: On::PlainMacro,
+        ..PLAIN
+    },
+    INTERNAL,
+    Scenario {
+        name: "internal, busy",
+        caller: ("caller-refused", &[]),
+        phones: &[(102, ("phone-busy", &[("ringing", 300)]))],
+        expect: Expect {
+            direction: "internal",
+            disposition: "BUSY",
+            outcomes: &[("102", "busy")],
+            ..UNANSWERED
+        },
+        ..INTERNAL
+    },
+    Scenario {
+        name: "internal, caller gives up",
+        caller: ("caller-gives-up", &[("patience", 1500)]),
+        phones: &[(102, ("phone-rings", &[]))],
+        expect: Expect {
+            direction: "internal",
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            outcomes: &[("102", "cancelled")],
+            ..UNANSWERED
+        },
+        ..INTERNAL
+    },
+    OUTBOUND,
+    Scenario {
+        name: "outbound, ended out there",
+        caller: ("caller-waits", &[]),
+        phones: &[(191, ("phone-hangs-up", &[("ringing", 700), ("talk", 1300)]))],
+        expect: Expect { hung_up_by: Some("called"), ..OUTBOUND.expect },
+        ..OUTBOUND
+    },
+    Scenario {
+        name: "outbound, busy",
+        caller: ("caller-refused", &[]),
+        phones: &[(191, ("phone-busy", &[("ringing", 300)]))],
+        expect: Expect {
+            direction: "outbound",
+            disposition: "BUSY",
+            outcomes: &[(FAR, "busy")],
+            ..UNANSWERED
+        },
+        ..OUTBOUND
+    },
+    Scenario {
+        name: "outbound, unanswered",
+        caller: ("caller-gives-up", &[("patience", 1500)]),
+        phones: &[(191, ("phone-rings", &[]))],
+        expect: Expect {
+            direction: "outbound",
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            outcomes: &[(FAR, "cancelled")],
+            ..UNANSWERED
+        },
+        ..OUTBOUND
+    },
 ];
+
+/// Dial's options belong to somebody else.
+const CALLER_ONLY: Scenario =
+    Scenario { name: "caller only: answered", context: "test-caller-only", hooks: Hooks::Callers, ..PLAIN };
+
+/// One phone of the company calls another.
+pub const INTERNAL: Scenario = Scenario {
+    name: "internal, answered",
+    from: "101",
+    did: "102",
+    phones: &[(102, ("phone-waits", &[("ringing", 700)]))],
+    expect: Expect {
+        direction: "internal",
+        answered_by: Some("102"),
+        outcomes: &[("102", "answered")],
+        ..ANSWERED
+    },
+    ..PLAIN
+};
+
+/// A phone of the company calls out through the trunk.
+pub const OUTBOUND: Scenario = Scenario {
+    name: "outbound, answered",
+    from: "101",
+    did: FAR,
+    phones: &[(191, ("phone-waits", &[("ringing", 700)]))],
+    expect: Expect {
+        direction: "outbound",
+        answered_by: Some(FAR),
+        outcomes: &[(FAR, "answered")],
+        ..ANSWERED
+    },
+    ..PLAIN
+};
 
 /// A transfer to a number that nobody has, with the hooks; see [`REFUSED_PLAIN`].
 pub const REFUSED: Scenario = Scenario {
@@ -239,15 +452,24 @@ impl Scenario {
             phones.push(phone.start(pbx, &logs)?);
         }
         let (behaviour, times) = self.caller;
-        let caller =
-            Phone::outside(OUTSIDE, self.context, self.did, behaviour).with("name", self.caller_name);
+        let caller = match self.from {
+            OUTSIDE => Phone::outside(OUTSIDE, self.context, self.did, behaviour),
+            extension => Phone::inside(extension, self.did, behaviour),
+        };
+        let caller = caller.with("name", self.caller_name);
         let mut caller = self.equip(caller, times).start(pbx, &logs)?;
 
         let caller = caller.done()?;
         let phones = phones.iter_mut().map(Running::done).collect::<Result<Vec<_>>>()?;
         let mut truth = cel::wait_for_call(&pbx.cel(), mark)?;
         for ((number, _), phone) in self.phones.iter().zip(&phones) {
-            truth.invited(*number, phone.at("INVITE"));
+            truth.invited(&pbx::endpoint(*number), phone.at("INVITE"));
+        }
+        for (_, trunk) in FAR_ENDS {
+            truth.dialled(trunk, self.dialled);
+        }
+        if self.hooks == Hooks::Callers {
+            truth.seen_by_the_caller();
         }
         Ok(Played { truth, caller, phones })
     }

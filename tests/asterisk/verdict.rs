@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::cel::Truth;
 use crate::journal::Journal;
 use crate::pbx::Pbx;
-use crate::scenario::{Expect, OUTSIDE};
+use crate::scenario::Scenario;
 use crate::webhook::{Post, Webhook};
 
 /// How far the told end of a call may lie from Asterisk's own, in microseconds.
@@ -79,27 +79,25 @@ impl Row {
 }
 
 /// What the journal tells about the call of `truth`, compared with it and with what the scenario was made for.
-pub fn judge(
-    name: &str,
-    expect: &Expect,
-    truth: &Truth,
-    pbx: &Pbx,
-    journal: &Journal,
-    webhook: &Webhook,
-) -> Row {
+pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, webhook: &Webhook) -> Row {
     let post = wait_for_notice(webhook, pbx, truth);
     let shown = match wait_for_shown(journal, pbx, truth) {
         Ok(shown) => shown,
         Err(error) => {
             let evidence = evidence(truth, pbx, &Value::Null, webhook);
-            let mut row = Row::failed(name, pbx, format!("{error:#}"), evidence);
+            let mut row = Row::failed(scenario.name, pbx, format!("{error:#}"), evidence);
             row.linkedid.clone_from(&truth.linkedid);
             return row;
         }
     };
     let call = &shown["call"];
     let mut wrong = Vec::new();
-    facts(expect, truth, call, &mut wrong);
+    facts(scenario, truth, call, &mut wrong);
+
+    let story = shown["story"].to_string();
+    for word in scenario.expect.unsaid.iter().filter(|word| story.contains(**word)) {
+        wrong.push(format!("the story speaks of {word:?}"));
+    }
 
     let end_error = time(&call["ended_at"]).map(|told| told - truth.ended);
     match end_error {
@@ -124,7 +122,7 @@ pub fn judge(
         None => "never".into(),
     };
     Row {
-        scenario: name.to_owned(),
+        scenario: scenario.name.to_owned(),
         asterisk: pbx.version.clone(),
         pbx: pbx.name.clone(),
         linkedid: truth.linkedid.clone(),
@@ -171,18 +169,28 @@ fn wait_for_shown(journal: &Journal, pbx: &Pbx, truth: &Truth) -> Result<Value> 
 }
 
 /// Everything that is not a duration.
-fn facts(expect: &Expect, truth: &Truth, call: &Value, wrong: &mut Vec<String>) {
+fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<String>) {
+    let expect = &scenario.expect;
     let mut must = |what: &str, told: &Value, meant: Value| {
         if *told != meant {
             wrong.push(format!("{what} is {told}, not {meant}"));
         }
     };
     must("state", &call["state"], "ended".into());
-    must("direction", &call["direction"], "inbound".into());
-    must("source.number", &call["source"]["number"], OUTSIDE.into());
+    must("direction", &call["direction"], expect.direction.into());
+    must("source.number", &call["source"]["number"], scenario.from.into());
+    must("destination", &call["destination"], scenario.did.into());
     must("source.name", &call["source"]["name"], truth.caller_name.as_str().into());
     must("end_time_known", &call["end_time_known"], true.into());
     must("disposition", &call["disposition"], expect.disposition.into());
+    must("org", &call["org"], scenario.org.into());
+    let key = call["key"].as_str().map(|key| key.get("YYYYmmdd-HHMMSS".len()..).unwrap_or(key));
+    must("end of key", &key.into(), expect.key.into());
+    let recordings =
+        call["remarks"].as_array().map(|all| all.iter().filter(|r| r["recording"] == true).count());
+    must("number of recordings", &recordings.into(), expect.recordings.into());
+    let remarks = call["remarks"].as_array().map_or(0, Vec::len);
+    must("number of remarks", &remarks.into(), expect.recordings.into());
     must("abandoned", &call["abandoned"], expect.abandoned.into());
     must("hung_up_by", &call["hung_up_by"], expect.hung_up_by.into());
     must("answered_by.number", &call["answered_by"]["number"], expect.answered_by.into());
@@ -234,12 +242,23 @@ fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec
     let exactly = |micros| micros..=micros;
     let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], exactly(truth.waited()))];
     let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], exactly(truth.talked()))];
-    for meant in &truth.legs {
-        let told = leg(call, |leg| leg["uniqueid"] == meant.uniqueid.as_str());
+    for (n, meant) in truth.legs.iter().enumerate() {
+        // A phone that told nothing itself has no uniqueid: of the legs to one number the first is the first.
+        let before = truth.legs[..n].iter().filter(|leg| leg.number == meant.number).count();
+        let told = match leg(call, |leg| leg["uniqueid"] == meant.uniqueid.as_str()) {
+            Value::Null => legs_to(call, &meant.number).nth(before).cloned().unwrap_or_default(),
+            told => told,
+        };
         rings.push(differ(format!("ring_ms of {}", meant.number), &told["ring_ms"], meant.rang()));
         talks.push(differ(format!("talk_ms of {}", meant.number), &told["talk_ms"], exactly(meant.talked)));
     }
     (rings, talks)
+}
+
+/// The called legs of a number, in the order in which they came.
+fn legs_to<'a>(call: &'a Value, number: &'a str) -> impl Iterator<Item = &'a Value> {
+    let legs = call["legs"].as_array().into_iter().flatten();
+    legs.filter(move |leg| leg["number"] == number && leg["role"] == "called")
 }
 
 fn leg(call: &Value, wanted: impl Fn(&Value) -> bool) -> Value {

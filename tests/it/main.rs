@@ -6,6 +6,7 @@
 mod agi;
 mod cluster;
 mod file;
+mod freepbx;
 mod layout;
 mod nodes;
 mod outage;
