@@ -2,17 +2,18 @@
 //!
 //! Each event, at its place, changes the part that its channel has in the call, and may pin what is decided at
 //! the start. What the parts come to (legs, conversations, disposition, the end) is worked out from them
-//! afterwards, in `legs.rs` and `outcome.rs`. Knows nothing of the present: whether a silent call is lost is
+//! afterwards, in `dials.rs`, `legs.rs` and `outcome.rs`. Knows nothing of the present: whether a silent call is lost is
 //! judged by [`Standing`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::dials::{Dial, unheard};
 use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
 use super::outcome::finish;
-use super::{Call, Direction, How, Party, Remark, Role, Standing, Transfer};
+use super::{Call, Direction, How, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
 use crate::event::{Event, Kind};
 
 /// What the events of one call come to.
@@ -27,9 +28,9 @@ pub struct Folded {
 }
 
 /// Folds the events of one call; `None` where there are none. Any order, with or without duplicates, gives the
-/// same call.
+/// same call. `numbering` decides which way it goes where the dialplan does not say.
 #[must_use]
-pub fn fold(events: &[Event]) -> Option<Folded> {
+pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     let mut parts = Parts::default();
     let mut notes = vec!["duplicate: told before".to_owned(); events.len()];
     for placed in in_order(events) {
@@ -40,7 +41,8 @@ pub fn fold(events: &[Event]) -> Option<Folded> {
         gap: has_gap(events),
         last_heard: events.iter().map(|e| e.received).max()?,
     };
-    Some(Folded { call: finish(parts)?, standing, notes })
+    unheard(&mut parts);
+    Some(Folded { call: finish(parts, numbering)?, standing, notes })
 }
 
 /// The part that one channel has in the call, as its events tell it.
@@ -58,6 +60,14 @@ pub(super) struct Part {
     pub answered: Option<Timestamp>,
     pub ended: Option<Timestamp>,
     pub farewell: Farewell,
+    /// When it was told that its phone would ring.
+    pub rang: Option<Timestamp>,
+    /// What came of it, where the channel that dialled it said so.
+    pub outcome: Option<Outcome>,
+    /// Whether the channel told nothing itself, and is known from the one that dialled it.
+    pub made_up: bool,
+    /// Each `Dial()` it ran, as far as it told.
+    pub dials: Vec<Dial>,
     /// Each time it entered the dialplan, by itself or by a transfer.
     pub entries: Vec<Entry>,
 }
@@ -144,7 +154,14 @@ impl Parts {
 
     fn ring(&mut self, event: &Event, at: Timestamp) -> String {
         let part = self.part(event, at);
+        if let Some(numbers) = event.fact("dials") {
+            part.role.get_or_insert(Role::Caller);
+            part.names(event);
+            part.dials(event, at);
+            return format!("{} dials {numbers}", part.who());
+        }
         part.role.get_or_insert(Role::Called);
+        part.rang.get_or_insert(at);
         fill(&mut part.group, event.fact("group"));
         fill(&mut part.caller, event.fact("caller"));
         part.names(event);
@@ -201,6 +218,7 @@ impl Parts {
         said.cause = said.cause.or(event.fact("cause").and_then(|c| c.parse().ok()).filter(|&c| c > 0));
         fill(&mut said.dialstatus, event.fact("dialstatus"));
         fill(&mut said.source, event.fact("hangupsource"));
+        part.dial_left(event, at);
         let who = part.who();
         if part.ended.is_some() {
             return format!("no change: channel of {who} had ended before");
@@ -227,6 +245,12 @@ impl Parts {
         part
     }
 
+    /// Adds a part that no event of its own told of.
+    pub fn add(&mut self, part: Part) {
+        self.index.insert(part.uniqueid.clone(), self.list.len());
+        self.list.push(part);
+    }
+
     /// Whether every channel that is known to report has reported its end.
     pub fn all_ended(&self) -> bool {
         self.hooked.iter().all(|uid| self.by_uniqueid(uid).is_some_and(|p| p.ended.is_some()))
@@ -249,18 +273,33 @@ impl Parts {
 
 impl Part {
     fn new(event: &Event, at: Timestamp) -> Part {
+        let mut part = Part::empty(event.uid.clone(), at);
+        part.channel.clone_from(&event.channel);
+        part
+    }
+
+    /// A called phone that told nothing itself.
+    pub fn made_up(uniqueid: String, started: Timestamp) -> Part {
+        Part { role: Some(Role::Called), made_up: true, ..Part::empty(uniqueid, started) }
+    }
+
+    fn empty(uniqueid: String, started: Timestamp) -> Part {
         Part {
-            uniqueid: event.uid.clone(),
-            channel: event.channel.clone(),
+            uniqueid,
+            channel: String::new(),
             role: None,
             party: Party::default(),
             group: None,
             caller: None,
             accountcode: None,
-            started: at,
+            started,
             answered: None,
             ended: None,
             farewell: Farewell::default(),
+            rang: None,
+            outcome: None,
+            made_up: false,
+            dials: Vec::new(),
             entries: Vec::new(),
         }
     }
@@ -317,18 +356,18 @@ impl Pinned {
 }
 
 /// `PJSIP/101-0000002a` to `101`: the technology in front and the serial behind it fall away.
-fn endpoint(channel: &str) -> Option<&str> {
+pub(super) fn endpoint(channel: &str) -> Option<&str> {
     let name = channel.split_once('/').map_or(channel, |(_, name)| name);
     let name = name.rsplit_once('-').map_or(name, |(name, _)| name);
     (!name.is_empty()).then_some(name)
 }
 
-fn is_number(text: &str) -> bool {
+pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'+')
 }
 
 /// Filled in once, never replaced.
-fn fill(field: &mut Option<String>, value: Option<&str>) {
+pub(super) fn fill(field: &mut Option<String>, value: Option<&str>) {
     if field.is_none() {
         *field = value.map(ToOwned::to_owned);
     }

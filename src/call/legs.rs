@@ -13,9 +13,10 @@ use super::fold::{Part, Parts};
 /// One channel's part in a call: who called, who was rung, who talked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
-    /// The channel's uniqueid.
+    /// The channel's uniqueid. A phone that told nothing itself has the uniqueid of the channel that dialled it, `>`
+    /// and a number.
     pub uniqueid: String,
-    /// The channel's name, `PJSIP/101-0000002a`.
+    /// The channel's name, `PJSIP/101-0000002a`; empty where it is not known.
     pub channel: String,
     /// Whose phone or line it is.
     #[serde(flatten)]
@@ -195,6 +196,9 @@ fn caller_outcome(part: &Part, talked: bool) -> Outcome {
 fn called_outcome(parts: &Parts, part: &Part) -> Outcome {
     if part.answered.is_some() {
         return Outcome::Answered;
+    }
+    if let Some(known) = part.outcome {
+        return known;
     }
     let Some(ended) = part.ended else { return Outcome::Open };
     match part.farewell.cause {

@@ -11,10 +11,12 @@
 //! - [`cdr`]: rows with the columns of Asterisk's own CDR
 
 pub mod cdr;
+mod dials;
 pub mod ending;
 mod fold;
 pub mod identity;
 mod legs;
+mod numbering;
 mod order;
 mod outcome;
 pub mod story;
@@ -25,6 +27,7 @@ pub use ending::{Rules, Standing, Verdict};
 pub use fold::{Folded, fold};
 pub use identity::CallId;
 pub use legs::{Conversation, Leg, Outcome, Role};
+pub use numbering::{BadPattern, Numbering};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

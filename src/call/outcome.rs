@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::fold::{Part, Parts};
+use super::fold::{Part, Parts, endpoint, is_number};
 use super::identity::earlier;
 use super::legs::{Conversation, Leg, Outcome, Role, conversations, gave_up, legs, millis};
-use super::{Call, CallId, Direction, Disposition, Side, State};
+use super::{Call, CallId, Direction, Disposition, Numbering, Side, State};
 
 /// The whole call; `None` where there is no part.
-pub(super) fn finish(mut parts: Parts) -> Option<Call> {
+pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
     let pinned = std::mem::take(&mut parts.pinned);
     let conversations = conversations(&parts);
     let legs = legs(&parts, &conversations);
@@ -19,6 +19,10 @@ pub(super) fn finish(mut parts: Parts) -> Option<Call> {
     let ended_at = ended_at(&parts);
     let winner = answer.and_then(|c| legs.iter().find(|l| l.uniqueid == c.called_leg));
     let answered_at = winner.and_then(|l| l.answered_at);
+    let direction = pinned.direction.unwrap_or_else(|| {
+        direction(&parts, first, pinned.source.number.as_deref(), pinned.destination.as_deref(), numbering)
+    });
+    let trunk = pinned.trunk.or_else(|| trunk(&parts, first, direction, numbering));
     let waited_until = answered_at.or(first.ended).or(ended_at);
     Some(Call {
         id: CallId::of(&parts.pbx, &linkedid),
@@ -26,9 +30,9 @@ pub(super) fn finish(mut parts: Parts) -> Option<Call> {
         pbx: parts.pbx.clone(),
         key: pinned.key,
         state: state(&legs, &conversations, ended_at.is_some()),
-        direction: pinned.direction.unwrap_or(Direction::Unknown),
+        direction,
         org: pinned.org,
-        trunk: pinned.trunk,
+        trunk,
         source: pinned.source,
         destination: pinned.destination,
         context: pinned.context,
@@ -56,6 +60,52 @@ fn ids(parts: &Parts) -> Vec<CallId> {
     let mut linkedids: Vec<&str> = parts.linkedids.iter().map(String::as_str).collect();
     linkedids.sort_by(|a, b| earlier(a, b));
     linkedids.into_iter().map(|linkedid| CallId::of(&parts.pbx, linkedid)).collect()
+}
+
+/// Which way a call goes where the dialplan does not say: by the line it came in on, else by whose numbers they are.
+fn direction(
+    parts: &Parts,
+    first: &Part,
+    source: Option<&str>,
+    destination: Option<&str>,
+    numbering: &Numbering,
+) -> Direction {
+    if numbering.trunk_of(&first.channel).is_some() {
+        return Direction::Inbound;
+    }
+    let own = |number: Option<&str>| number.is_some_and(|n| numbering.is_internal(n));
+    let foreign =
+        |number: Option<&str>| numbering.knows_numbers() && number.is_some_and(is_number) && !own(number);
+    // A phone may show the company's outside number: its channel says whose it is.
+    let from_own = own(source) || own(endpoint(&first.channel));
+    let goes_out = || outside_line(parts, numbering).is_some();
+    match (from_own, foreign(source)) {
+        (true, _) if own(destination) => Direction::Internal,
+        (true, _) if foreign(destination) || goes_out() => Direction::Outbound,
+        (true, _) => Direction::Internal,
+        (false, true) => Direction::Inbound,
+        (false, false) if goes_out() => Direction::Outbound,
+        (false, false) => Direction::Unknown,
+    }
+}
+
+/// The line to the outside, where the dialplan does not name it.
+fn trunk(parts: &Parts, first: &Part, direction: Direction, numbering: &Numbering) -> Option<String> {
+    let channel = match direction {
+        Direction::Inbound => first,
+        Direction::Outbound => outside_line(parts, numbering)?,
+        Direction::Internal | Direction::Unknown => return None,
+    };
+    numbering.trunk_of(&channel.channel).map(Into::into)
+}
+
+/// The called leg on a trunk: the one that answered, else the first that was tried.
+fn outside_line<'p>(parts: &'p Parts, numbering: &Numbering) -> Option<&'p Part> {
+    let lines = || {
+        let called = parts.list.iter().filter(|p| p.role == Some(Role::Called));
+        called.filter(|p| numbering.trunk_of(&p.channel).is_some())
+    };
+    lines().find(|p| p.answered.is_some()).or_else(|| lines().next())
 }
 
 fn ended_at(parts: &Parts) -> Option<Timestamp> {
@@ -127,4 +177,67 @@ fn who_gave_up(first: &Part, legs: &[Leg]) -> Side {
 
 fn last_to_end(parts: &Parts) -> Option<&Part> {
     parts.list.iter().filter(|p| !p.is_plumbing()).max_by_key(|p| p.ended)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::Told;
+    use super::*;
+    use crate::event::Kind;
+
+    fn numbering() -> Numbering {
+        let trunk = ("PJSIP/line-*".to_owned(), "the line".to_owned());
+        Numbering::new([r"^\d{2,4}$".to_owned()], [trunk]).unwrap()
+    }
+
+    /// The direction and the trunk of a call of which the dialplan said neither.
+    fn worked_out(chan: &str, num: &str, exten: &str, dialled: Option<&str>) -> (Direction, Option<String>) {
+        let mut told = Told::default().tell(0.0, 0, chan, Kind::Start, &format!("num={num},exten={exten}"));
+        if let Some(dialled) = dialled {
+            told = told.tell(0.1, 1, dialled, Kind::Ring, "num=");
+        }
+        let call = told.fold_with(&numbering()).call;
+        (call.direction, call.trunk)
+    }
+
+    #[test]
+    fn a_call_that_begins_on_a_trunk_came_in_on_it() {
+        let line = || Some("the line".to_owned());
+        assert_eq!(worked_out("PJSIP/line", "105", "101", None), (Direction::Inbound, line()));
+        assert_eq!(
+            worked_out("PJSIP/101", "101", "89193393655", Some("PJSIP/line")),
+            (Direction::Outbound, line())
+        );
+    }
+
+    #[test]
+    fn numbers_decide_where_no_line_is_known() {
+        let direction = |chan, num, exten| worked_out(chan, num, exten, None).0;
+        assert_eq!(direction("PJSIP/101", "101", "102"), Direction::Internal);
+        assert_eq!(direction("PJSIP/101", "101", "*97"), Direction::Internal);
+        assert_eq!(direction("PJSIP/101", "101", "89193393655"), Direction::Outbound);
+        assert_eq!(direction("PJSIP/other", "79193393655", "73512020318"), Direction::Inbound);
+        assert_eq!(direction("PJSIP/other", "anonymous", "101"), Direction::Unknown);
+        // A phone that shows the company's outside number.
+        assert_eq!(direction("PJSIP/101", "73512020318", "89193393655"), Direction::Outbound);
+    }
+
+    #[test]
+    fn a_call_from_outside_that_is_sent_on_to_outside_came_in() {
+        let (direction, _) = worked_out("PJSIP/other", "79193393655", "73512020318", Some("PJSIP/line"));
+        assert_eq!(direction, Direction::Inbound);
+    }
+
+    #[test]
+    fn what_the_dialplan_says_is_not_worked_out() {
+        let call = Told::default().comes_in().fold_with(&numbering()).call;
+        assert_eq!((call.direction, call.trunk.as_deref()), (Direction::Inbound, Some("73512020318")));
+    }
+
+    #[test]
+    fn without_patterns_no_number_is_foreign() {
+        let told = Told::default().tell(0.0, 0, "PJSIP/101", Kind::Start, "num=101,exten=102");
+        assert_eq!(told.fold().call.direction, Direction::Unknown);
+    }
 }

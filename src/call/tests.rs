@@ -11,13 +11,13 @@ const BORN: i64 = 1_795_390_723;
 
 /// The events of one call on channels `.0` (the caller) to `.9`, in seconds after its start.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     events: Vec<Event>,
     seq: [u32; 10],
 }
 
 impl Told {
-    fn tell(mut self, at: f64, serial: usize, chan: &str, kind: Kind, facts: &str) -> Told {
+    pub(super) fn tell(mut self, at: f64, serial: usize, chan: &str, kind: Kind, facts: &str) -> Told {
         self.seq[serial] += 1;
         let (seq, micros) = (self.seq[serial], BORN * 1_000_000 + (at * 1e6) as i64);
         let (uid, t) =
@@ -33,29 +33,33 @@ impl Told {
         self
     }
 
-    fn comes_in(self) -> Told {
+    pub(super) fn comes_in(self) -> Told {
         let facts =
             "org=acme,dir=in,trunk=73512020318,exten=73512020318,ctx=from-trunk,num=79193393655,name=Anna";
         self.tell(0.0, 0, "PJSIP/trunk", Kind::Start, facts)
     }
 
-    fn rings(self, at: f64, serial: usize, phone: &str) -> Told {
+    pub(super) fn rings(self, at: f64, serial: usize, phone: &str) -> Told {
         self.tell(at, serial, &format!("PJSIP/{phone}"), Kind::Ring, "num=73512020318,name=")
     }
 
-    fn answers(self, at: f64, serial: usize, phone: &str) -> Told {
+    pub(super) fn answers(self, at: f64, serial: usize, phone: &str) -> Told {
         self.tell(at, serial, &format!("PJSIP/{phone}"), Kind::Answer, "num=73512020318")
     }
 
-    fn ends(self, at: f64, serial: usize, chan: &str, facts: &str) -> Told {
+    pub(super) fn ends(self, at: f64, serial: usize, chan: &str, facts: &str) -> Told {
         self.tell(at, serial, &format!("PJSIP/{chan}"), Kind::Hangup, facts)
     }
 
-    fn fold(&self) -> Folded {
-        fold(&self.events).unwrap()
+    pub(super) fn fold(&self) -> Folded {
+        self.fold_with(&Numbering::default())
     }
 
-    fn story(&self) -> Vec<String> {
+    pub(super) fn fold_with(&self, numbering: &Numbering) -> Folded {
+        fold(&self.events, numbering).unwrap()
+    }
+
+    pub(super) fn story(&self) -> Vec<String> {
         story::tell(&self.fold().call, "en").into_iter().map(|line| line.text).collect()
     }
 }
@@ -256,7 +260,10 @@ fn the_second_end_of_a_channel_changes_nothing_and_says_so() {
 fn a_call_is_over_with_its_last_channel_and_not_with_the_callers() {
     let whole = blind_transfer();
     for known in 1..whole.events.len() - 2 {
-        assert!(!fold(&whole.events[..known]).unwrap().standing.all_ended, "over after {known} events");
+        assert!(
+            !fold(&whole.events[..known], &Numbering::default()).unwrap().standing.all_ended,
+            "over after {known} events"
+        );
     }
     assert!(whole.fold().standing.all_ended);
 }
@@ -265,7 +272,7 @@ fn a_call_is_over_with_its_last_channel_and_not_with_the_callers() {
 fn a_channel_that_is_known_to_report_is_waited_for_before_it_has() {
     let told = ring_group();
     let without_the_caller: Vec<Event> = told.events.into_iter().filter(|e| !e.uid.ends_with(".0")).collect();
-    assert!(!fold(&without_the_caller).unwrap().standing.all_ended);
+    assert!(!fold(&without_the_caller, &Numbering::default()).unwrap().standing.all_ended);
 }
 
 #[test]
@@ -307,14 +314,16 @@ fn any_call() -> impl Strategy<Value = Vec<Event>> {
 
 /// Arbitrary events on three channels of two linkedids: what no Asterisk would say.
 fn any_events() -> impl Strategy<Value = Vec<Event>> {
-    let one = (0..7usize, 0..3usize, 0..2usize, 0..6u32, 0..20i64, 0..4usize);
+    let one = (0..7usize, 0..3usize, 0..2usize, 0..6u32, 0..20i64, 0..4usize, 0..4usize);
     proptest::collection::vec(one, 1..16).prop_map(|all| {
         all.into_iter()
-            .map(|(kind, uid, lid, seq, second, chan)| {
+            .map(|(kind, uid, lid, seq, second, chan, dials)| {
+                let dials = ["", "", ",dials=101&102", ",dials=103"][dials];
                 let (kind, chan) = (Kind::ALL[kind], ["PJSIP/101-1", "Local/9@x-1;1", "SIP/102-2", ""][chan]);
                 let args = format!(
                     "v=1,token={uid}-{seq}-{kind}-{second},uid={BORN}.{uid},lid={BORN}.{lid},seq={seq},\
-                     t={},chan={chan},num=10{uid},exten=1{seq},by=PJSIP/101-1,caller={BORN}.{lid},cause={second}",
+                     t={},chan={chan},num=10{uid},exten=1{seq},by=PJSIP/101-1,caller={BORN}.{lid},cause={second},\
+                     dialedpeername={chan},dialedtime_ms={second}000,answeredtime_ms={second}00{dials}",
                     BORN + second
                 );
                 let at = Timestamp::from_second(BORN + 30).unwrap();
@@ -344,19 +353,19 @@ proptest! {
     fn any_order_and_repetition_of_a_calls_events_folds_to_the_same_call(
         (told, retold) in any_call().prop_flat_map(retold)
     ) {
-        prop_assert_eq!(fold(&told).unwrap().call, fold(&retold).unwrap().call);
+        prop_assert_eq!(fold(&told, &Numbering::default()).unwrap().call, fold(&retold, &Numbering::default()).unwrap().call);
     }
 
     #[test]
     fn any_order_and_repetition_of_any_events_folds_to_the_same_call(
         (told, retold) in any_events().prop_flat_map(retold)
     ) {
-        prop_assert_eq!(fold(&told).unwrap().call, fold(&retold).unwrap().call);
+        prop_assert_eq!(fold(&told, &Numbering::default()).unwrap().call, fold(&retold, &Numbering::default()).unwrap().call);
     }
 
     #[test]
     fn times_of_any_call_are_never_negative_and_its_rows_add_up(events in any_events()) {
-        let Folded { call, notes, .. } = fold(&events).unwrap();
+        let Folded { call, notes, .. } = fold(&events, &Numbering::default()).unwrap();
         prop_assert_eq!(notes.len(), events.len());
         prop_assert!(call.talk_ms >= 0 && call.wait_ms.is_none_or(|w| w >= 0));
         let rows = cdr::rows(&Call { state: State::Ended, ..call.clone() });

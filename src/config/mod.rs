@@ -38,6 +38,11 @@ pub struct Config {
     pub spool: Spool,
     /// When a call is over.
     pub call: Call,
+    /// Which numbers are the company's own.
+    pub numbers: Numbers,
+    /// The lines to the outside.
+    #[serde(default)]
+    pub trunk: Vec<Trunk>,
     /// How logs are written.
     pub log: Log,
     /// Names of pbxes that do not name themselves.
@@ -136,6 +141,24 @@ impl Call {
             name => TimeZone::get(name).ok(),
         }
     }
+}
+
+/// `[numbers]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numbers {
+    /// Regular expressions for the company's own numbers.
+    pub internal: Vec<String>,
+}
+
+/// `[[trunk]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    /// The names of its channels; `*` stands for any text.
+    pub channel: String,
+    /// The line's name for people.
+    pub name: String,
 }
 
 /// `[log]`

@@ -63,6 +63,17 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     if config.pbx.default.is_empty() || config.pbx.peers.values().any(String::is_empty) {
         refuse("pbx.default", "and the names under pbx.peers may not be empty".to_owned());
     }
+    for pattern in &config.numbers.internal {
+        if let Err(e) = regex_lite::Regex::new(pattern) {
+            refuse("numbers.internal", format!("{pattern:?} is no regular expression: {e}"));
+        }
+    }
+    for trunk in &config.trunk {
+        if trunk.channel.is_empty() || trunk.name.is_empty() {
+            let what = format!("{:?} named {:?}", trunk.channel, trunk.name);
+            refuse("trunk", format!("{what}: give each a channel and a name"));
+        }
+    }
     check_endpoints(loaded, complaints);
 }
 
@@ -130,6 +141,9 @@ mod tests {
         assert!(complaints(|c| c.store.url = "postgres://x".into()).contains("store.url"));
         assert!(complaints(|c| c.store.url = "sqlite://".into()).contains("store.url"));
         assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
+        assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
+        let nameless = super::super::Trunk { channel: "PJSIP/a-*".into(), name: String::new() };
+        assert!(complaints(|c| c.trunk = vec![nameless]).contains("PJSIP/a-*"));
     }
 
     #[test]

@@ -24,12 +24,14 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 8] = [
+        let keys: [(&str, &[&str]); 10] = [
             ("agi", fields::<super::Agi>()),
             ("http", fields::<super::Http>()),
             ("store", fields::<super::Store>()),
             ("spool", fields::<super::Spool>()),
             ("call", fields::<super::Call>()),
+            ("numbers", fields::<super::Numbers>()),
+            ("trunk", fields::<super::Trunk>()),
             ("log", fields::<super::Log>()),
             ("pbx", fields::<super::Pbx>()),
             ("notify", fields::<Endpoint>()),
@@ -48,7 +50,7 @@ impl Schema {
 
     /// Whether the section is an array of tables.
     pub(super) fn repeated(&self, section: &str) -> bool {
-        section == "notify"
+        ["notify", "trunk"].contains(&section)
     }
 
     pub(super) fn default_of(&self, section: &str, key: &str) -> Option<&Value> {

@@ -68,12 +68,7 @@ async fn settle_some(inner: &Shared) -> Result<Round, StoreError> {
     let (answer, answered) = oneshot::channel();
     let job = inner.clone();
     inner.store.post(Lane::Settle, move |writer| {
-        let terms = Terms {
-            rules: &job.rules,
-            subscriptions: &job.subscriptions,
-            now: job.clock.now(),
-            released: job.is_released(),
-        };
+        let terms = Terms { policy: &job.policy, now: job.clock.now(), released: job.is_released() };
         let _ = answer.send(round(writer, &terms));
     })?;
     let lost = || StoreError::Panicked { transaction: "settle", what: "see the log".to_owned() };

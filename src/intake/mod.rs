@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::Rules;
+use crate::call::{Numbering, Rules};
 use crate::clock::Clock;
 use crate::event::Event;
 pub use crate::store::ledger::SpoolMark;
@@ -35,6 +35,24 @@ pub struct Subscription {
     pub kinds: Vec<String>,
 }
 
+/// What calls are judged by, and who is told of them.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// When a call is over.
+    pub rules: Rules,
+    /// Whose numbers and lines they are.
+    pub numbering: Numbering,
+    /// Who is told.
+    pub subscriptions: Vec<Subscription>,
+}
+
+impl From<Rules> for Policy {
+    /// No numbers are known and nobody is told.
+    fn from(rules: Rules) -> Policy {
+        Policy { rules, numbering: Numbering::default(), subscriptions: Vec::new() }
+    }
+}
+
 /// The door; clones share it.
 #[derive(Clone)]
 pub struct Intake {
@@ -48,8 +66,7 @@ type Shared = Arc<Inner>;
 struct Inner {
     store: Store,
     clock: Clock,
-    rules: Rules,
-    subscriptions: Vec<Subscription>,
+    policy: Policy,
     waiting: Arc<Mutex<accept::Waiting>>,
     /// Rung when there may be something to settle.
     appended: Arc<Notify>,
@@ -68,12 +85,11 @@ impl Inner {
 impl Intake {
     /// Opens the door and begins to settle what the log still holds unsettled. Inside a tokio runtime only.
     #[must_use]
-    pub fn start(store: Store, clock: Clock, rules: Rules, subscriptions: Vec<Subscription>) -> Intake {
+    pub fn start(store: Store, clock: Clock, policy: Policy) -> Intake {
         let inner = Arc::new(Inner {
             store,
             clock,
-            rules,
-            subscriptions,
+            policy,
             waiting: Arc::default(),
             appended: Arc::default(),
             told: Arc::default(),

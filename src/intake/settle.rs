@@ -11,8 +11,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Subscription;
-use crate::call::{Call, CallId, Folded, Rules, State, Verdict, fold, identity};
+use super::{Policy, Subscription};
+use crate::call::{Call, CallId, Folded, State, Verdict, fold, identity};
 use crate::event::Event;
 use crate::store::calls::{self, Record};
 use crate::store::ledger::{self, Entry};
@@ -39,8 +39,7 @@ const MERGED: &str = "call.merged";
 
 /// What a round is judged by.
 pub(super) struct Terms<'a> {
-    pub rules: &'a Rules,
-    pub subscriptions: &'a [Subscription],
+    pub policy: &'a Policy,
     pub now: Timestamp,
     /// Whether calls may be told as over.
     pub released: bool,
@@ -257,10 +256,10 @@ fn settle(
         return Ok(Vec::new());
     }
     let (entries, events) = all_events(db, group)?;
-    let Some(Folded { mut call, standing, notes }) = fold(&events) else {
+    let Some(Folded { mut call, standing, notes }) = fold(&events, &terms.policy.numbering) else {
         return Err(StoreError::corrupt(format!("no call comes of the events of {:?}", group.calls)));
     };
-    let due = match standing.judge(terms.rules, known_until) {
+    let due = match standing.judge(&terms.policy.rules, known_until) {
         Verdict::Open { look_again } => Some(look_again),
         Verdict::Over => {
             call.state = State::Ended;
@@ -377,7 +376,7 @@ fn tell(
         s.kinds.iter().any(|k| k == kind || (k == ENDED && [CORRECTED, MERGED].contains(&kind)))
     };
     let endpoints: Vec<&str> =
-        terms.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
+        terms.policy.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
     let body = json!({ "type": kind, "timestamp": terms.now, "data": data }).to_string();
     let notice = Notice { id, call: call.id.to_string(), kind, created: terms.now, body };
     let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };

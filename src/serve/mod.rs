@@ -24,12 +24,12 @@ use tracing::{info, warn};
 pub use ground::{Refusal, SpoolState, refuses_port, spool_state};
 
 use crate::api::{self, Health, Pages};
-use crate::call::Rules;
+use crate::call::{Numbering, Rules};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
 use crate::feed::agi;
 use crate::feed::spool::Spool;
-use crate::intake::{Intake, Subscription};
+use crate::intake::{Intake, Policy, Subscription};
 use crate::notify::Notifier;
 use crate::observe::{self, Metrics};
 use crate::store::{Store, StoreError};
@@ -65,7 +65,7 @@ pub async fn run(
     let url = config.store.url.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&url)).await??;
     let clock = Clock::system();
-    let intake = Intake::start(store.clone(), clock.clone(), rules(&config.call), subscriptions(&config));
+    let intake = Intake::start(store.clone(), clock.clone(), policy(&config)?);
     // What the spool holds may belong to calls that look over, so it comes before any deadline fires.
     let spool = Spool::new(intake.clone(), clock.clone(), &config.spool, &config.pbx.default);
     spool.first_pass().await;
@@ -141,6 +141,15 @@ impl Group {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+fn policy(config: &Config) -> anyhow::Result<Policy> {
+    let trunks = config.trunk.iter().map(|t| (t.channel.clone(), t.name.clone()));
+    Ok(Policy {
+        rules: rules(&config.call),
+        numbering: Numbering::new(config.numbers.internal.clone(), trunks).context("[numbers] internal")?,
+        subscriptions: subscriptions(config),
+    })
 }
 
 fn rules(call: &config::Call) -> Rules {

@@ -556,7 +556,7 @@ async fn a_stop_acknowledges_what_is_on_its_way_and_fails_what_was_not_read() {
 async fn an_ack_means_that_the_journal_has_the_event() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("sqlite://{}/j.db", dir.path().display())).unwrap();
-    let intake = Intake::start(store, Clock::system(), crate::intake::RULES, Vec::new());
+    let intake = Intake::start(store, Clock::system(), crate::intake::RULES.into());
     let server = Server::start(intake.clone(), "");
     assert_eq!(server.ask(&request(&[])).await, ACK);
     assert_eq!(server.ask(&request(&[])).await, ACK);
@@ -571,7 +571,7 @@ async fn an_ack_means_that_the_journal_has_the_event() {
 async fn a_burst_of_sessions_is_acknowledged_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("sqlite://{}/j.db", dir.path().display())).unwrap();
-    let intake = Intake::start(store, Clock::system(), crate::intake::RULES, Vec::new());
+    let intake = Intake::start(store, Clock::system(), crate::intake::RULES.into());
     let server = Server::start(intake, "");
     let text = String::from_utf8(request(&[])).unwrap();
     let mut peers = Vec::new();

@@ -22,8 +22,7 @@ const FROM: &str = "CALLJOURNAL_TEST_CRASH_FROM";
 fn start(url: &str) -> Intake {
     let store = Store::open(url).unwrap();
     let grace = SignedDuration::from_millis(20);
-    let intake =
-        Intake::start(store, Clock::system(), calljournal::call::Rules { grace, ..RULES }, Vec::new());
+    let intake = Intake::start(store, Clock::system(), calljournal::call::Rules { grace, ..RULES }.into());
     intake.release_deadlines();
     intake
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use calljournal::call::{CallId, Rules, State};
 use calljournal::clock::Clock;
 use calljournal::event::{Arrival, Event, Feed, Kind};
-use calljournal::intake::{Intake, Receipt, Refused, Subscription};
+use calljournal::intake::{Intake, Policy, Receipt, Refused, Subscription};
 use calljournal::store::{Lane, Store};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -34,7 +34,8 @@ impl Journal {
         let clock = Clock::manual(Timestamp::from_second(second).unwrap());
         let store = Store::open(&url(&dir)).unwrap();
         let crm = Subscription { endpoint: "crm".into(), kinds: vec!["call.ended".into()] };
-        let intake = Intake::start(store.clone(), clock.clone(), RULES, vec![crm]);
+        let intake =
+            Intake::start(store.clone(), clock.clone(), Policy { subscriptions: vec![crm], ..RULES.into() });
         Journal { dir, clock, store, intake }
     }
 

@@ -62,7 +62,7 @@ impl Site {
 
     fn intake(dir: &tempfile::TempDir, clock: &Clock) -> Intake {
         let store = Store::open(&format!("sqlite://{}/j.db", dir.path().display())).unwrap();
-        Intake::start(store, clock.clone(), rules(), Vec::new())
+        Intake::start(store, clock.clone(), rules().into())
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -1,0 +1,320 @@
+//! Phones that told nothing themselves: what a `Dial()` left on the channel that ran it.
+//!
+//! Where only the caller's channel can be hooked, its own events say whom it dials (`ring` with `dials`) and, at the
+//! next of them or at its end, what came of that. From this follow legs like those that phones tell of themselves. A
+//! phone that did tell is never made up a second time.
+//!
+//! Asterisk (`app_dial`, `end_bridge_callback`) sets `DIALEDTIME` and `ANSWEREDTIME` when the bridge ends, and counts
+//! them on the caller's channel: from its creation, and from its answer, which may lie before the Dial.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::fold::{Part, Parts, endpoint, fill, is_number};
+use super::legs::{Outcome, Role};
+use crate::event::Event;
+
+/// One `Dial()` of a channel.
+#[derive(Debug, Clone)]
+pub(super) struct Dial {
+    /// When it began; where nobody said so, when its channel last entered the dialplan.
+    pub at: Timestamp,
+    /// Who was dialled, where the dialplan said so.
+    pub numbers: Vec<String>,
+    pub group: Option<String>,
+    /// What it left behind, and when that was told. `None` while it runs.
+    left: Option<(Timestamp, Left)>,
+}
+
+/// What a `Dial()` left in its channel's variables.
+#[derive(Debug, Clone, Default)]
+struct Left {
+    status: Option<String>,
+    peer: Option<String>,
+    peer_number: Option<String>,
+    dialed: Option<SignedDuration>,
+    answered: Option<SignedDuration>,
+}
+
+impl Left {
+    fn of(event: &Event) -> Left {
+        let text = |name: &str| event.fact(name).map(ToOwned::to_owned);
+        let span = |name: &str| Some(SignedDuration::from_millis(event.fact(name)?.parse().ok()?));
+        Left {
+            status: text("dialstatus"),
+            peer: text("dialedpeername"),
+            peer_number: text("dialedpeernumber"),
+            dialed: span("dialedtime_ms"),
+            answered: span("answeredtime_ms"),
+        }
+    }
+}
+
+impl Part {
+    /// The channel is about to dial.
+    pub(super) fn dials(&mut self, event: &Event, at: Timestamp) {
+        self.dial_left(event, at);
+        let numbers = event.fact("dials").unwrap_or_default().split('&');
+        self.dials.push(Dial {
+            at,
+            numbers: numbers.map(str::trim).filter(|n| !n.is_empty()).map(Into::into).collect(),
+            group: event.fact("group").map(Into::into),
+            left: None,
+        });
+    }
+
+    /// An event of the channel says what its last `Dial()` came to.
+    pub(super) fn dial_left(&mut self, event: &Event, at: Timestamp) {
+        let left = Left::of(event);
+        // A channel that was transferred has left its Dial behind, whose variables the next one overwrites.
+        let entered = self.entries.last().filter(|e| e.transferred).map(|e| e.at);
+        let latest = self.dials.last_mut().filter(|d| entered.is_none_or(|entered| d.at >= entered));
+        match latest {
+            Some(dial) if dial.left.is_none() => dial.left = Some((at, left)),
+            Some(_) => {}
+            None if left.peer.is_some() => {
+                let began = self.entries.last().map_or(self.started, |e| e.at);
+                self.dials.push(Dial { at: began, numbers: Vec::new(), group: None, left: Some((at, left)) });
+            }
+            None => {}
+        }
+    }
+}
+
+/// What one `Dial()` came to.
+struct Outcomes {
+    /// When it was over; `None` while it runs.
+    ended: Option<Timestamp>,
+    /// The channel that was picked up, and when.
+    winner: Option<(String, Timestamp)>,
+    winner_number: Option<String>,
+    /// What came of the others.
+    others: Option<Outcome>,
+}
+
+/// Adds to `parts` the phones that were dialled and told nothing, and to those that told less what Dial knew.
+pub(super) fn unheard(parts: &mut Parts) {
+    let dialled: Vec<(usize, usize)> = parts
+        .list
+        .iter()
+        .enumerate()
+        .flat_map(|(p, part)| (0..part.dials.len()).map(move |d| (p, d)))
+        .collect();
+    for (p, d) in dialled {
+        let result = result(&parts.list[p], d);
+        hear(parts, p, d, &result);
+    }
+}
+
+fn result(part: &Part, d: usize) -> Outcomes {
+    let dial = &part.dials[d];
+    let moved = part.entries.iter().filter(|e| e.transferred && e.at > dial.at).map(|e| e.at).min();
+    let Some((told, left)) = &dial.left else {
+        // The transfer parted the two; who had answered is known from who transferred.
+        let others = moved.map(|_| Outcome::Elsewhere);
+        return Outcomes { ended: moved, winner: None, winner_number: None, others };
+    };
+    let counted = left.dialed.and_then(|span| part.started.saturating_add(span).ok());
+    let ended = [Some(*told), counted, moved].into_iter().flatten().min().unwrap_or(*told).max(dial.at);
+    let answered = left.answered.and_then(|span| ended.saturating_sub(span).ok());
+    // A channel that had been answered before it dialled says nothing of when the phone was picked up.
+    let winner = left.peer.clone().map(|peer| (peer, answered.unwrap_or(ended).max(dial.at)));
+    let others = match left.status.as_deref() {
+        Some("ANSWER") => Outcome::Elsewhere,
+        Some("BUSY") => Outcome::Busy,
+        Some("CHANUNAVAIL" | "CONGESTION") => Outcome::Unreachable,
+        Some("CANCEL") => Outcome::Cancelled,
+        _ if winner.is_some() => Outcome::Elsewhere,
+        _ => Outcome::NoAnswer,
+    };
+    Outcomes { ended: Some(ended), winner, winner_number: left.peer_number.clone(), others: Some(others) }
+}
+
+/// Gives the phones of one `Dial()` what it knew of them.
+fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
+    let (dialler, dial) = (parts.list[p].uniqueid.clone(), parts.list[p].dials[d].clone());
+    let winner = unknown_winner(parts, &dial, result);
+    let won = winner.map(|(channel, at)| (number_of(channel, result, &dial), channel, at));
+    let extra = won.iter().map(|(number, ..)| number).filter(|n| !dial.numbers.contains(n));
+    for number in dial.numbers.iter().chain(extra) {
+        if parts.list.iter().any(|p| rang_in(p, &dial, result) && p.party.number.as_ref() == Some(number)) {
+            continue;
+        }
+        let mut part = Part::made_up(format!("{dialler}>{}", parts.list.len()), dial.at);
+        part.party.number = Some(number.clone());
+        part.group.clone_from(&dial.group);
+        part.caller = Some(dialler.clone());
+        part.ended = result.ended;
+        if let Some((_, channel, at)) = won.iter().find(|(won, ..)| won == number) {
+            part.channel = (*channel).to_owned();
+            part.answered = Some(*at);
+        } else {
+            part.outcome = result.others;
+            // The others stopped ringing when one was picked up.
+            part.ended = result.winner.as_ref().map(|(_, at)| *at).or(part.ended);
+        }
+        parts.add(part);
+    }
+}
+
+fn rang_in(part: &Part, dial: &Dial, result: &Outcomes) -> bool {
+    let until = result.ended.unwrap_or(Timestamp::MAX);
+    part.role == Some(Role::Called) && (dial.at..=until).contains(&part.started)
+}
+
+/// Who was picked up, where that phone told nothing itself. One that did learns what only Dial knew.
+fn unknown_winner<'r>(parts: &mut Parts, dial: &Dial, result: &'r Outcomes) -> Option<(&'r str, Timestamp)> {
+    let (channel, at) = result.winner.as_ref()?;
+    if let Some(known) = parts.list.iter_mut().find(|part| part.channel == *channel) {
+        known.answered.get_or_insert(*at);
+        if known.rang.is_none() && known.started > dial.at && !dial.numbers.is_empty() {
+            known.started = dial.at;
+        }
+        fill(&mut known.group, dial.group.as_deref());
+        return None;
+    }
+    // A Local channel is not what was picked up: the phone behind it tells, or is told of, by itself. And where
+    // nobody said who was dialled, it may be any of those that told.
+    let somebody_told = parts.list.iter().any(|part| rang_in(part, dial, result) && !part.made_up);
+    let in_doubt = dial.numbers.is_empty() || channel.starts_with("Local/");
+    (!in_doubt || !somebody_told).then_some((channel, *at))
+}
+
+/// The number of the phone that was picked up: in its channel's name, or the only one that was dialled.
+fn number_of(channel: &str, result: &Outcomes, dial: &Dial) -> String {
+    let own = endpoint(channel);
+    if let Some(own) = own.filter(|own| dial.numbers.iter().any(|n| n == own)) {
+        return own.to_owned();
+    }
+    if let [only] = dial.numbers.as_slice() {
+        return only.clone();
+    }
+    // `DIALEDPEERNUMBER` is what stood behind the slash in Dial: `101`, or `73512020318@trunk`.
+    let dialled = result.winner_number.as_deref().map(|n| n.split(['@', '/']).next().unwrap_or(n));
+    own.filter(|n| is_number(n)).or(dialled).or(own).unwrap_or(channel).to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::Told;
+    use super::super::{Call, Disposition, Side};
+    use super::*;
+    use crate::event::Kind;
+
+    const TRUNK: &str = "PJSIP/trunk";
+
+    /// A caller's channel that is the only one to tell.
+    fn dials(at: f64, facts: &str) -> Told {
+        Told::default().comes_in().tell(at, 0, TRUNK, Kind::Ring, facts)
+    }
+
+    fn legs(call: &Call) -> Vec<(Option<&str>, Outcome, Option<i64>, i64)> {
+        let called = call.legs.iter().filter(|l| l.role == Role::Called);
+        called.map(|l| (l.party.number.as_deref(), l.outcome, l.ring_ms, l.talk_ms)).collect()
+    }
+
+    #[test]
+    fn who_answered_and_when_follows_from_what_dial_left_on_the_caller() {
+        let call = dials(1.0, "dials=101&102,group=sales")
+            .ends(
+                31.0,
+                0,
+                "trunk",
+                "cause=16,dialstatus=ANSWER,hangupsource=PJSIP/102-00000002,dialedpeername=PJSIP/102-00000002,\
+                 dialedpeernumber=102,dialedtime_ms=31000,answeredtime_ms=24000,ringtime_ms=100",
+            )
+            .fold()
+            .call;
+        assert_eq!(call.answered_by.as_ref().unwrap().number.as_deref(), Some("102"));
+        assert_eq!((call.wait_ms, call.talk_ms), (Some(7000), 24_000));
+        assert_eq!(call.hung_up_by, Some(Side::Called));
+        assert_eq!(
+            legs(&call),
+            [
+                (Some("101"), Outcome::Elsewhere, Some(6000), 0),
+                (Some("102"), Outcome::Answered, Some(6000), 24_000)
+            ]
+        );
+        assert_eq!(call.legs[1].group.as_deref(), Some("sales"));
+    }
+
+    #[test]
+    fn an_unanswered_dial_leaves_legs_that_nobody_picked_up() {
+        let end = "cause=16,dialstatus=NOANSWER,hangupsource=dialplan/builtin";
+        let call = dials(1.0, "dials=101").ends(21.0, 0, "trunk", end).fold().call;
+        assert_eq!(call.disposition, Disposition::NoAnswer);
+        assert_eq!(legs(&call), [(Some("101"), Outcome::NoAnswer, Some(20_000), 0)]);
+    }
+
+    #[test]
+    fn each_dial_of_a_hunt_ends_where_the_next_one_begins() {
+        let call = dials(1.0, "dials=101")
+            .tell(11.0, 0, TRUNK, Kind::Ring, "dials=102,dialstatus=BUSY")
+            .ends(
+                40.0,
+                0,
+                "trunk",
+                "cause=16,dialstatus=ANSWER,hangupsource=PJSIP/trunk-00000000,\
+                 dialedpeername=PJSIP/102-00000007,dialedtime_ms=40000,answeredtime_ms=20000",
+            )
+            .fold()
+            .call;
+        assert_eq!(
+            legs(&call),
+            [
+                (Some("101"), Outcome::Busy, Some(10_000), 0),
+                (Some("102"), Outcome::Answered, Some(9000), 20_000)
+            ]
+        );
+        assert_eq!(call.hung_up_by, Some(Side::Caller));
+    }
+
+    #[test]
+    fn what_comes_after_the_conversation_is_not_talking() {
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedtime_ms=31000,answeredtime_ms=24000";
+        let call = dials(1.0, "dials=101").ends(60.0, 0, "trunk", left).fold().call;
+        assert_eq!((call.wait_ms, call.talk_ms), (Some(7000), 24_000));
+    }
+
+    #[test]
+    fn a_caller_that_says_nothing_of_its_dials_still_knows_who_answered() {
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedtime_ms=31000,answeredtime_ms=24000";
+        let call = Told::default().comes_in().ends(31.0, 0, "trunk", left).fold().call;
+        assert_eq!(call.answered_by.unwrap().number.as_deref(), Some("101"));
+        assert_eq!((call.wait_ms, call.talk_ms), (Some(7000), 24_000));
+    }
+
+    #[test]
+    fn phones_that_tell_themselves_are_not_made_up_again() {
+        let told = Told::default()
+            .comes_in()
+            .rings(0.01, 1, "101")
+            .answers(6.0, 1, "101")
+            .ends(30.0, 1, "101", "cause=16");
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedtime_ms=30000,answeredtime_ms=24000";
+        let call = told.ends(30.0, 0, "trunk", left).fold().call;
+        assert_eq!(call.legs.len(), 2);
+        assert_eq!(call.talk_ms, 24_000);
+    }
+
+    #[test]
+    fn a_phone_that_told_its_answer_alone_rang_from_the_dial_on() {
+        let told = dials(1.0, "dials=101&102").answers(6.0, 1, "101").ends(30.0, 1, "101", "cause=16");
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedtime_ms=30000,answeredtime_ms=24000";
+        let call = told.ends(30.01, 0, "trunk", left).fold().call;
+        assert_eq!(
+            legs(&call),
+            [
+                (Some("101"), Outcome::Answered, Some(5000), 24_000),
+                (Some("102"), Outcome::Elsewhere, Some(5000), 0)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_running_dial_rings() {
+        let call = dials(1.0, "dials=101").fold().call;
+        assert_eq!(call.state, super::super::State::Ringing);
+        assert_eq!(legs(&call), [(Some("101"), Outcome::Open, None, 0)]);
+    }
+}
