@@ -10,7 +10,7 @@ use super::holder::{self, Holder};
 use super::paper::{Ink, Paper};
 use crate::config::{Config, Loaded, Refused};
 use crate::serve::{self, SpoolState};
-use crate::store::{Store, StoreError};
+use crate::store::{Place, Store, StoreError, shown};
 
 /// How a finding is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,8 +126,8 @@ fn exposure(config: &Config) -> Finding {
 }
 
 fn database(config: &Config) -> Finding {
-    let url = &config.store.url;
-    match Store::open_reader(url) {
+    let url = shown(&config.store.url);
+    match Store::open_reader(&config.store.url) {
         Ok(_) => Finding::ok(format!(
             "database: {url}, schema up to date; serve checks at start that it is durable"
         )),
@@ -142,6 +142,9 @@ fn database(config: &Config) -> Finding {
                     format!("install -d -m 0750 {}", parent.display()),
                 )
             }
+        }
+        Err(e @ StoreError::Older(Place::Server(_))) => {
+            Finding::warn(format!("database: {e}"), "where there is none yet, it is made so too")
         }
         Err(e @ StoreError::Older(_)) => Finding::warn(format!("database: {e}"), "nothing else to do"),
         Err(e) => Finding::fail(format!("database: {e}"), "calls are neither kept nor shown until then"),

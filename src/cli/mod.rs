@@ -6,6 +6,7 @@
 mod calls;
 mod check;
 mod holder;
+mod migrate;
 mod paper;
 #[cfg(test)]
 mod sample;
@@ -91,6 +92,15 @@ enum Command {
         defaults: bool,
     },
 
+    /// Bring the database's schema up to date, as `serve` does at its start.
+    ///
+    /// For who wants to see what is done, or do it before the new version serves.
+    Migrate {
+        /// Only say what is pending, and fail where something is.
+        #[arg(long)]
+        check: bool,
+    },
+
     /// Print the completions of a shell.
     #[command(after_help = "Example:\n  calljournal completions bash > /etc/bash_completion.d/calljournal")]
     Completions {
@@ -128,6 +138,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check { defaults: false } => {
             check::check(&paper(None), load(cli.config.as_deref()), cli.config.as_deref())
         }
+        Command::Migrate { check } => migrate::migrate(&load(cli.config.as_deref())?.config.store.url, check)?,
         Command::Serve => {
             serve(load(cli.config.as_deref())?, cli.config.as_deref())?;
             String::new().into()

@@ -93,7 +93,7 @@ pub struct Http {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite://path`.
+    /// `sqlite://path` or `postgres://user:password@host/database`; never shown as it is.
     pub url: String,
 }
 

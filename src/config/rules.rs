@@ -35,11 +35,10 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
         refuse("http.listen", format!("{} is agi.listen already; take another port", agi.listen));
     }
     let (scheme, path) = config.store.url.split_once("://").unwrap_or(("sqlite", &config.store.url));
-    if scheme != "sqlite" || path.is_empty() {
-        refuse(
-            "store.url",
-            "must be sqlite:// and the path of a file, as in sqlite://calljournal.db".to_owned(),
-        );
+    if !["sqlite", "postgres", "postgresql"].contains(&scheme) || path.is_empty() {
+        let why = "must be sqlite:// and the path of a file, as in sqlite://calljournal.db, or \
+                   postgres://user:password@host/database";
+        refuse("store.url", why.to_owned());
     }
     if config.spool.poll_ms == 0 || config.spool.poll_ms >= config.call.grace_ms {
         let grace = config.call.grace_ms;
@@ -138,7 +137,7 @@ mod tests {
         assert!(complaints(|c| c.agi.allow.clear()).contains("agi.allow"));
         assert!(complaints(|c| c.agi.ack_timeout_ms = 9000).contains("agi.ack_timeout_ms"));
         assert!(complaints(|c| c.http.listen = c.agi.listen).contains("http.listen"));
-        assert!(complaints(|c| c.store.url = "postgres://x".into()).contains("store.url"));
+        assert!(complaints(|c| c.store.url = "mysql://x".into()).contains("store.url"));
         assert!(complaints(|c| c.store.url = "sqlite://".into()).contains("store.url"));
         assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
         assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));

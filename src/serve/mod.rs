@@ -219,7 +219,7 @@ pub fn announce(config: &Config, file: Option<&Path>) {
     info!(
         "calljournal {} · configuration: {source} · database: {}",
         env!("CARGO_PKG_VERSION"),
-        config.store.url
+        crate::store::shown(&config.store.url)
     );
 }
 

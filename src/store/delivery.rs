@@ -92,15 +92,19 @@ const LEASE: &str = "
             WHERE m.call_id = n.call_id AND e.endpoint = d.endpoint AND e.done_us IS NULL
             AND (e.attempts < $5 OR e.lease_until_us > $4)
             AND (e.created_us < d.created_us OR (e.created_us = d.created_us AND e.notice_id < d.notice_id)))
-        ORDER BY d.due_us, d.created_us, d.notice_id LIMIT $6)
+        ORDER BY d.due_us, d.created_us, d.notice_id LIMIT $6 {skip})
     RETURNING notice_id, attempts";
+
+/// What another node takes at this moment is its own. SQLite has one writer.
+const SKIP: &str = "FOR UPDATE OF d SKIP LOCKED";
 
 /// Takes deliveries of one endpoint that are due, the longest due first.
 ///
 /// # Errors
 /// When the database refuses.
 pub fn lease(db: &mut Db, terms: &Terms<'_>) -> Result<Vec<Leased>, StoreError> {
-    let taken: Vec<Taken> = diesel::sql_query(LEASE)
+    let skip = if matches!(db, Db::Postgres(_)) { SKIP } else { "" };
+    let taken: Vec<Taken> = diesel::sql_query(LEASE.replace("{skip}", skip))
         .bind::<Text, _>(terms.token)
         .bind::<BigInt, _>(terms.until.as_microsecond())
         .bind::<Text, _>(terms.endpoint)

@@ -1,6 +1,6 @@
 //! The only module that knows the SQL of our own database.
 //!
-//! - [`Store`]: the door; one thread writes, a few connections read
+//! - [`Store`]: the door; one thread writes (two on PostgreSQL), a few connections read
 //! - [`ledger`]: the event log
 //! - [`calls`]: what follows from it
 //! - [`outbox`]: notices, as they are written
@@ -15,9 +15,12 @@ mod db;
 pub mod delivery;
 pub mod ledger;
 pub mod outbox;
+mod place;
+mod postgres;
 mod proof;
 pub mod query;
 mod schema;
+mod sqlite;
 mod writer;
 
 use std::path::PathBuf;
@@ -28,6 +31,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use db::Access;
 pub use db::Db;
+pub use place::{Place, shown};
 pub use writer::Writer;
 pub(crate) use writer::panic_text;
 use writer::{Queue, Threads};
@@ -49,7 +53,7 @@ pub enum Lane {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    path: PathBuf,
+    place: Place,
     readers: Semaphore,
     /// Connections that no read uses now.
     idle: Mutex<Vec<Db>>,
@@ -63,46 +67,56 @@ struct Inner {
 pub enum StoreError {
     /// `store.url` names no database of ours.
     #[error(
-        "store.url is {0:?}: write sqlite://calls.db, or sqlite:////var/lib/calljournal/calls.db for an absolute path"
+        "store.url is {0:?}: write sqlite://calls.db, sqlite:////var/lib/calljournal/calls.db for an absolute path, \
+         or postgres://user:password@host/database, where special characters of the password are percent-encoded \
+         (@ as %40)"
     )]
     Url(String),
     /// There is nothing to read.
     #[error("there is no database at {}: start `calljournal serve` first, or set store.url to where it is", .0.display())]
     Missing(PathBuf),
-    /// The file cannot be opened.
-    #[error("the database {} cannot be opened: {reason}; check that the directory exists and that this user may write there", path.display())]
+    /// There is no way in.
+    #[error("the database {place} cannot be opened: {reason}; {}", place.advice())]
     Open {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite or the system says.
+        /// Where it should be.
+        place: Place,
+        /// What the database or the system says.
         reason: String,
     },
-    /// The file system does not let SQLite keep its promises.
-    #[error("the database {} is not durable: journal_mode is {journal_mode} and must be wal, synchronous is {synchronous} and must be 2; put it on a local file system", path.display())]
+    /// `sslmode` asks for what this program cannot do.
+    #[error(
+        "the database {0} asks for TLS (sslmode), and this build has no TLS to PostgreSQL: connect over loopback, a \
+         Unix socket or a tunnel (ssh -L, WireGuard) with sslmode=disable, or build calljournal against the \
+         system's libpq (docs/postgresql.md)"
+    )]
+    NoTls(Place),
+    /// The database does not keep its promises.
+    #[error("the database {place} is not durable: {what}")]
     NotDurable {
-        /// The file.
-        path: PathBuf,
-        /// As read back.
-        journal_mode: String,
-        /// As read back.
-        synchronous: String,
+        /// Where it is.
+        place: Place,
+        /// What was found, and what to do about it.
+        what: String,
     },
     /// A newer program made the schema.
-    #[error("the database {} was made by a newer calljournal (schema {version}): install that version, or restore the backup from before", path.display())]
+    #[error(
+        "the database {place} was made by a newer calljournal (schema {version}): install that version, or restore \
+         the backup from before"
+    )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Place,
         /// The first version that is not known here.
         version: String,
     },
     /// The schema is older than a reader needs.
-    #[error("the database {} has an older schema: start `calljournal serve` once, it brings it up to date", .0.display())]
-    Older(PathBuf),
+    #[error("the database {0} has an older schema: `calljournal migrate` brings it up to date, and so does `serve`")]
+    Older(Place),
     /// The schema cannot be read or brought up to date.
-    #[error("the schema of {} cannot be brought up to date: {reason}", path.display())]
+    #[error("the schema of {place} cannot be brought up to date: {reason}")]
     Schema {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Place,
         /// What diesel says.
         reason: String,
     },
@@ -145,29 +159,48 @@ impl Store {
     /// Blocks; several processes may do it at once.
     ///
     /// # Errors
-    /// When the URL is none of ours, the file cannot be opened, is not durable or has a newer schema.
+    /// When the URL is none of ours, the database cannot be opened, is not durable or has a newer schema.
     pub fn open(url: &str) -> Result<Store, StoreError> {
-        let path = db::path_of(url)?;
-        let mut db = Db::open(&path, Access::Write)?;
-        db.migrate(&path)?;
-        let (queue, threads) = Threads::start(db, path.clone())?;
-        Ok(Store::over(path, Some(queue), Some(threads), Vec::new()))
+        let place = Place::of(url)?;
+        let mut db = Db::open(&place, Access::Write)?;
+        db.migrate(&place)?;
+        let (queue, threads) = Threads::start(db, place.clone())?;
+        Ok(Store::over(place, Some(queue), Some(threads), Vec::new()))
     }
 
     /// Opens the database at `url` to read. Makes nothing and changes nothing. Blocks.
     ///
     /// # Errors
-    /// When there is no such file, or its schema is not the one that this program knows.
+    /// When there is no such database, or its schema is not the one that this program knows.
     pub fn open_reader(url: &str) -> Result<Store, StoreError> {
-        let path = db::path_of(url)?;
-        let mut db = Db::open(&path, Access::Read)?;
-        db.check_schema(&path)?;
-        Ok(Store::over(path, None, None, vec![db]))
+        let place = Place::of(url)?;
+        let mut db = Db::open(&place, Access::Read)?;
+        db.check_schema(&place)?;
+        Ok(Store::over(place, None, None, vec![db]))
     }
 
-    fn over(path: PathBuf, queue: Option<Arc<Queue>>, threads: Option<Threads>, idle: Vec<Db>) -> Store {
+    /// Brings the schema of the database at `url` up to date, and answers with the versions that were missing.
+    /// Makes a file where there is none. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn migrate(url: &str) -> Result<Vec<String>, StoreError> {
+        let place = Place::of(url)?;
+        Db::open(&place, Access::Write)?.migrate(&place)
+    }
+
+    /// The versions of the schema that the database at `url` does not have yet. Changes nothing. Blocks.
+    ///
+    /// # Errors
+    /// When there is no such database, or a newer program made its schema.
+    pub fn pending(url: &str) -> Result<Vec<String>, StoreError> {
+        let place = Place::of(url)?;
+        Db::open(&place, Access::Read)?.pending(&place)
+    }
+
+    fn over(place: Place, queue: Option<Arc<Queue>>, threads: Option<Threads>, idle: Vec<Db>) -> Store {
         let readers = Semaphore::new(READERS);
-        Store(Arc::new(Inner { path, readers, idle: Mutex::new(idle), queue, _threads: threads }))
+        Store(Arc::new(Inner { place, readers, idle: Mutex::new(idle), queue, _threads: threads }))
     }
 
     /// Hands `job` to the thread that writes: for jobs that make more than one transaction, or must answer
@@ -217,9 +250,9 @@ impl Store {
             let spare = idle().pop();
             let mut db = match spare {
                 Some(db) => db,
-                None => Db::open(&store.0.path, Access::Read)?,
+                None => Db::open(&store.0.place, Access::Read)?,
             };
-            let done = work(&mut db).map_err(|e| e.within(name));
+            let done = work(&mut db).map_err(|e| db.weigh(e).within(name));
             if !matches!(&done, Err(e) if e.breaks_connection()) {
                 idle().push(db);
             }
@@ -265,7 +298,10 @@ impl StoreError {
                 DieselError::DatabaseError(kind, _) => {
                     matches!(
                         kind,
-                        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::SerializationFailure
+                        DatabaseErrorKind::ClosedConnection
+                            | DatabaseErrorKind::UnableToSendCommand
+                            | DatabaseErrorKind::SerializationFailure
+                            | DatabaseErrorKind::ReadOnlyTransaction
                     )
                 }
                 DieselError::BrokenTransactionManager | DieselError::AlreadyInTransaction => true,

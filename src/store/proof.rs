@@ -2,18 +2,23 @@
 
 use diesel::connection::SimpleConnection;
 
-use super::db::on;
-use super::{Lane, Store, StoreError};
+use super::{Db, Lane, Store, StoreError};
 
 impl Store {
-    /// Writes the first page of the database as it is, durably: who gets an answer knows that the thread that
+    /// Writes something of no meaning, durably: who gets an answer knows that the thread that
     /// writes is alive and that the disk takes what it is given.
     ///
     /// # Errors
     /// What keeps the database from being written.
     pub async fn prove_writable(&self) -> Result<(), StoreError> {
-        // SQLite writes the page whether or not the number differs; nobody else uses it.
-        let touch = |db: &mut _| Ok(on!(db, c => c.batch_execute("PRAGMA user_version = 0"))?);
+        let touch = |db: &mut Db| match db {
+            // SQLite writes the page whether or not the number differs; nobody else uses it.
+            Db::Sqlite(c) => Ok(c.batch_execute("PRAGMA user_version = 0")?),
+            // A record for the log of PostgreSQL alone, which the commit syncs.
+            Db::Postgres(c) => {
+                Ok(c.batch_execute("SELECT pg_logical_emit_message(true, 'calljournal', 'alive')")?)
+            }
+        };
         self.write(Lane::Accept, "prove writable", touch).await
     }
 

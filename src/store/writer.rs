@@ -1,20 +1,20 @@
-//! The one thread that owns the writing connection, and the thread that keeps the WAL short behind it.
+//! The threads that own the writing connections, and the one that keeps SQLite's WAL short behind them.
 //!
-//! Two lanes: what a phone call waits for goes before everything else, but for one turn in five: on a disk that
-//! syncs slowly the next accept always waits already when one is done, and calls would never be told as ended. A
-//! job runs to its end whoever still waits for it; one that panics is answered with an error and its transaction
-//! is rolled back.
+//! Two lanes. On SQLite, which has one writer anyway, one thread serves both: what a phone call waits for goes
+//! before everything else, but for one turn in five: on a disk that syncs slowly the next accept always waits
+//! already when one is done, and calls would never be told as ended. On PostgreSQL each lane has a thread and a
+//! connection of its own, and no accept ever waits for a settle. A job runs to its end whoever still waits for
+//! it; one that panics is answered with an error and its transaction is rolled back.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::db::{Access, Db, write_tx};
-use super::{Lane, StoreError};
+use super::db::{self, Access, Db};
+use super::{Lane, Place, StoreError};
 use crate::clock::Stopwatch;
 
 /// Accepts that go before a job of the other lane that waits.
@@ -23,14 +23,28 @@ const ACCEPTS_IN_A_ROW: u32 = 4;
 /// How often the WAL is moved into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
+/// For how long a database that cannot be reached is left alone, at first and at most: its absence is then told
+/// at once, and nobody waits for one connection after the other to fail.
+const AWAY: Duration = Duration::from_millis(50);
+const AWAY_AT_MOST: Duration = Duration::from_secs(1);
+
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
 /// What a job writes with.
 pub struct Writer {
     /// `None` after a panic or a lost connection, until the next transaction opens it again.
     db: Option<Db>,
-    path: PathBuf,
+    place: Place,
     queue: Arc<Queue>,
+    /// Set while the database cannot be reached.
+    away: Option<Away>,
+}
+
+/// When the last connection failed, how, and for how long no other one is tried.
+struct Away {
+    since: Stopwatch,
+    pause: Duration,
+    reason: String,
 }
 
 /// The way to the thread.
@@ -51,7 +65,7 @@ struct Lanes {
 /// The threads, ended and waited for when this is dropped.
 pub(super) struct Threads {
     queue: Arc<Queue>,
-    writer: Option<JoinHandle<()>>,
+    writers: Vec<JoinHandle<()>>,
     checkpointer: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -67,13 +81,10 @@ impl Writer {
         work: impl FnOnce(&mut Db) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let watch = Stopwatch::start();
-        let mut db = match self.db.take() {
-            Some(db) => db,
-            None => Db::open(&self.path, Access::Write)?,
-        };
+        let mut db = self.begin(name)?;
         // A connection whose transaction panicked is dropped with it, which rolls back.
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let done = write_tx(&mut db, name, work);
+            let done = db::run(&mut db, name, work);
             (done, db)
         }));
         metrics::histogram!("calljournal_store_seconds", "name" => name).record(watch.elapsed());
@@ -88,10 +99,41 @@ impl Writer {
         }
     }
 
-    /// Tells whether somebody waits for an accept now: a long job in the other lane may then end early.
+    /// Tells whether somebody waits for an accept now that this thread would do: a long job in the other lane may
+    /// then end early.
     pub fn accept_waits(&self) -> impl Fn() -> bool + use<> {
-        let queue = self.queue.clone();
-        move || !queue.lanes().accept.is_empty()
+        let (queue, shared) = (self.queue.clone(), self.place.file().is_some());
+        move || shared && !queue.lanes().accept.is_empty()
+    }
+
+    /// A connection on which a transaction has begun. PostgreSQL may have been started again since the connection
+    /// was used: that costs a new connection, and nobody's event.
+    fn begin(&mut self, name: &'static str) -> Result<Db, StoreError> {
+        if let Some(mut db) = self.db.take() {
+            match db::begin(&mut db, name) {
+                Ok(()) => return Ok(db),
+                Err(e) if self.place.file().is_some() => return Err(e),
+                Err(_) => drop(db),
+            }
+        }
+        let mut db = self.connect()?;
+        db::begin(&mut db, name)?;
+        Ok(db)
+    }
+
+    fn connect(&mut self) -> Result<Db, StoreError> {
+        if let Some(away) = self.away.as_ref().filter(|away| away.since.elapsed() < away.pause) {
+            return Err(StoreError::Open { place: self.place.clone(), reason: away.reason.clone() });
+        }
+        let opened = Db::open(&self.place, Access::Write);
+        self.away = match &opened {
+            Err(StoreError::Open { reason, .. }) => {
+                let pause = self.away.as_ref().map_or(AWAY, |away| (away.pause * 2).min(AWAY_AT_MOST));
+                Some(Away { since: Stopwatch::start(), pause, reason: reason.clone() })
+            }
+            _ => None,
+        };
+        opened
     }
 }
 
@@ -110,15 +152,15 @@ impl Queue {
             Lane::Settle => lanes.settle.push_back(job),
         }
         drop(lanes);
-        self.came.notify_one();
+        self.came.notify_all();
         Ok(())
     }
 
-    /// The next job, `None` when the store was closed and nothing is left.
-    fn next(&self) -> Option<Job> {
+    /// The next job of `lane`, or of both; `None` when the store was closed and nothing is left.
+    fn next(&self, lane: Option<Lane>) -> Option<Job> {
         let mut lanes = self.lanes();
         loop {
-            if let Some(job) = lanes.take() {
+            if let Some(job) = lanes.take(lane) {
                 return Some(job);
             }
             if lanes.closed {
@@ -134,7 +176,12 @@ impl Queue {
 }
 
 impl Lanes {
-    fn take(&mut self) -> Option<Job> {
+    fn take(&mut self, lane: Option<Lane>) -> Option<Job> {
+        match lane {
+            Some(Lane::Accept) => return self.accept.pop_front(),
+            Some(Lane::Settle) => return self.settle.pop_front(),
+            None => {}
+        }
         let its_turn = self.in_a_row >= ACCEPTS_IN_A_ROW || self.accept.is_empty();
         if its_turn && let Some(job) = self.settle.pop_front() {
             self.in_a_row = 0;
@@ -146,31 +193,55 @@ impl Lanes {
 }
 
 impl Threads {
-    /// Starts both threads on a database that is already up to date.
-    pub(super) fn start(db: Db, path: PathBuf) -> Result<(Arc<Queue>, Threads), StoreError> {
-        let failed = |e: std::io::Error| StoreError::Open { path: path.clone(), reason: e.to_string() };
+    /// Starts the threads on a database that is already up to date.
+    pub(super) fn start(db: Db, place: Place) -> Result<(Arc<Queue>, Threads), StoreError> {
         let queue = Arc::new(Queue { lanes: Mutex::default(), came: Condvar::new() });
-        let mut threads = Threads { queue: queue.clone(), writer: None, checkpointer: None };
+        let mut threads = Threads { queue: queue.clone(), writers: Vec::new(), checkpointer: None };
+        match place.file() {
+            None => {
+                threads.write("store-accept", Some(Lane::Accept), &place, Some(db))?;
+                threads.write("store-settle", Some(Lane::Settle), &place, None)?;
+            }
+            Some(_) => {
+                threads.write("store-writer", None, &place, Some(db))?;
+                let (stop, stopped) = mpsc::channel();
+                let file = place.clone();
+                let thread = spawn("store-wal", &place, move || keep_wal_short(&file, &stopped))?;
+                threads.checkpointer = Some((stop, thread));
+            }
+        }
+        Ok((queue, threads))
+    }
 
-        let jobs = queue.clone();
-        let mut writer = Writer { db: Some(db), path: path.clone(), queue: queue.clone() };
+    /// Starts a thread that does the jobs of `lane`, or of both.
+    fn write(
+        &mut self,
+        name: &str,
+        lane: Option<Lane>,
+        place: &Place,
+        db: Option<Db>,
+    ) -> Result<(), StoreError> {
+        let jobs = self.queue.clone();
+        let mut writer = Writer { db, place: place.clone(), queue: jobs.clone(), away: None };
         let run = move || {
-            while let Some(job) = jobs.next() {
+            while let Some(job) = jobs.next(lane) {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(&mut writer))) {
                     tracing::error!(panic = %panic_text(panic.as_ref()), "a job of the store panicked; the store goes on");
                 }
             }
         };
-        threads.writer =
-            Some(std::thread::Builder::new().name("store-writer".to_owned()).spawn(run).map_err(failed)?);
-
-        let (stop, stopped) = mpsc::channel();
-        let file = path.clone();
-        let run = move || keep_wal_short(&file, &stopped);
-        let thread = std::thread::Builder::new().name("store-wal".to_owned()).spawn(run).map_err(failed)?;
-        threads.checkpointer = Some((stop, thread));
-        Ok((queue, threads))
+        self.writers.push(spawn(name, place, run)?);
+        Ok(())
     }
+}
+
+fn spawn(
+    name: &str,
+    place: &Place,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StoreError> {
+    let failed = |e: std::io::Error| StoreError::Open { place: place.clone(), reason: e.to_string() };
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(failed)
 }
 
 impl Drop for Threads {
@@ -182,7 +253,7 @@ impl Drop for Threads {
             drop(stop);
             thread
         });
-        for thread in [checkpointer, self.writer.take()].into_iter().flatten() {
+        for thread in checkpointer.into_iter().chain(self.writers.drain(..)) {
             // A job may hold the last handle: the thread cannot wait for itself.
             if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
@@ -192,12 +263,12 @@ impl Drop for Threads {
 }
 
 /// Checkpoints on a connection of its own, so that no commit ever waits for it.
-fn keep_wal_short(path: &std::path::Path, stopped: &mpsc::Receiver<()>) {
+fn keep_wal_short(place: &Place, stopped: &mpsc::Receiver<()>) {
     let mut db = None;
     while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
         let done = match db.take() {
             Some(open) => Ok(open),
-            None => Db::open(path, Access::Write),
+            None => Db::open(place, Access::Write),
         }
         .and_then(|mut open| open.checkpoint().map(|()| open));
         match done {

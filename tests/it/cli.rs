@@ -1,13 +1,12 @@
 //! The command line as people and scripts meet it: words, lines of JSON, exit codes.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::{Server, Telling, calljournal, output, plain_call, said};
+use super::server::{Server, Telling, calljournal, output, plain_call, said};
 
 /// A directory with the journal of two calls, and no server.
 fn journal() -> TempDir {
@@ -102,15 +101,6 @@ fn a_callers_name_cannot_move_the_cursor_or_break_a_line() {
 }
 
 #[test]
-fn without_a_journal_it_is_said_where_one_comes_from() {
-    let dir = tempfile::tempdir().unwrap();
-    let refused = output(dir.path(), &["calls"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused).contains("calljournal serve"), "{}", said(&refused));
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "reading made something");
-}
-
-#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let dir = journal();
     let mut process = calljournal(dir.path(), &["calls", "--json"])
@@ -143,33 +133,6 @@ fn a_wrong_command_line_is_code_2_and_an_unknown_key_names_its_line() {
     assert!(said(&refused).contains("absent.toml"), "{}", said(&refused));
 }
 
-/// `check` on free ports, with the spool of the test.
-fn check(dir: &Path) -> (Option<i32>, String) {
-    let checked = calljournal(dir, &["check"])
-        .env("CALLJOURNAL_AGI__LISTEN", "127.0.0.1:0")
-        .env("CALLJOURNAL_HTTP__LISTEN", "127.0.0.1:0")
-        .env("CALLJOURNAL_SPOOL__DIR", dir.join("spool"))
-        .output()
-        .unwrap();
-    (checked.status.code(), said(&checked))
-}
-
-#[test]
-fn check_tells_what_is_missing_and_the_command_that_mends_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let (code, text) = check(dir.path());
-    let make = format!("install -d -m 2770 -o asterisk -g asterisk {}/spool", dir.path().display());
-    assert!(code == Some(0) && text.contains("warn  spool:") && text.contains(&make), "{text}");
-
-    let spool = dir.path().join("spool");
-    std::fs::create_dir(&spool).unwrap();
-    std::fs::set_permissions(&spool, PermissionsExt::from_mode(0o2770)).unwrap();
-    let (code, text) = check(dir.path());
-    assert!(code == Some(0) && !text.contains("warn") && !text.contains("FAIL"), "{text}");
-    assert!(text.contains("calljournal.db will be made"), "{text}");
-    assert!(!dir.path().join("calljournal.db").exists(), "check made a database");
-}
-
 #[test]
 fn check_names_who_holds_the_port_and_fails() {
     let dir = tempfile::tempdir().unwrap();
@@ -200,18 +163,6 @@ fn check_knows_its_own_server() {
     );
     assert!(text.contains("schema up to date"), "{text}");
     server.stop();
-}
-
-#[test]
-fn a_journal_that_is_none_is_told_by_check() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(
-        dir.path().join("calljournal.db"),
-        "this is no database, and long enough to be read as one",
-    )
-    .unwrap();
-    let (code, text) = check(dir.path());
-    assert!(code == Some(1) && text.contains("FAIL  database:"), "{text}");
 }
 
 #[test]

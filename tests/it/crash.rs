@@ -9,10 +9,9 @@ use calljournal::clock::Clock;
 use calljournal::event::Kind;
 use calljournal::intake::Intake;
 use calljournal::store::Store;
-use diesel::prelude::*;
 use jiff::SignedDuration;
 
-use crate::intake::{Number, RULES, answered};
+use super::intake::{RULES, answered};
 
 const KILLS: u32 = 30;
 const LINES: u32 = 4;
@@ -59,11 +58,11 @@ async fn child() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_thirty_times_it_loses_no_acknowledged_event_and_doubles_none() {
     let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}/j.db", dir.path().display());
+    let url = super::url(dir.path());
     let (mut calls, mut acked) = (BTreeSet::new(), BTreeSet::new());
     for kill in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::child", "--ignored", "--nocapture"])
+            .args(["--exact", &super::name(module_path!(), "child"), "--ignored", "--nocapture"])
             .env(DATABASE, &url)
             .env(FROM, (calls.last().copied().unwrap_or(0) + 1).to_string())
             .stdout(Stdio::piped())
@@ -91,10 +90,7 @@ async fn killed_thirty_times_it_loses_no_acknowledged_event_and_doubles_none() {
         assert!(seen >= until, "the child ended by itself after {seen} acks");
     }
 
-    let there = |sql: &str| {
-        let mut db = SqliteConnection::establish(&url).unwrap();
-        diesel::sql_query(sql).get_result::<Number>(&mut db).unwrap().n
-    };
+    let there = |sql: &str| super::number(&mut super::connect(&url), sql);
     for token in &acked {
         assert_eq!(there(&format!("SELECT COUNT(*) AS n FROM events WHERE token = '{token}'")), 1, "{token}");
     }

@@ -11,9 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diesel::RunQueryDsl;
-
-use crate::server::{Server, count, database, plain_call};
+use super::server::{Server, count, plain_call};
 
 const KILLS: u64 = 32;
 const DIALPLANS: u64 = 4;
@@ -65,13 +63,7 @@ fn live_and_die(dir: &Path, life: Duration, told: &Told) {
 }
 
 fn tokens(dir: &Path) -> Vec<String> {
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        token: String,
-    }
-    let rows = diesel::sql_query("SELECT token FROM events").load::<Row>(&mut database(dir)).unwrap();
-    rows.into_iter().map(|row| row.token).collect()
+    super::texts(&mut super::database(dir), "SELECT token AS s FROM events")
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! Black-box tests, one binary.
 #![allow(clippy::unwrap_used, missing_docs)]
+// The same tests on both backends, see both.rs.
+#![allow(clippy::duplicate_mod)]
 
 mod agi;
-mod cli;
-mod crash;
-mod intake;
-mod kill;
+mod cluster;
+mod file;
 mod layout;
-mod notify;
-mod serve;
-mod server;
-mod spool;
-mod store;
+#[path = "both.rs"]
+mod postgres;
+mod schema;
+#[path = "both.rs"]
+mod sqlite;
 mod trace;
+
+// For tests that are about one backend, or about none.
+pub use sqlite::{intake, server};

@@ -134,7 +134,7 @@ impl Site {
     fn new() -> Site {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Timestamp::from_second(1_795_390_723).unwrap());
-        let store = Store::open(&format!("sqlite://{}/j.db", dir.path().display())).unwrap();
+        let store = Store::open(&super::url(dir.path())).unwrap();
         let stop = CancellationToken::new();
         Site { dir, clock, store, endpoints: Vec::new(), bell: Arc::default(), stop, running: None }
     }
@@ -180,7 +180,7 @@ impl Site {
     }
 
     fn deliveries(&self) -> Vec<Delivery> {
-        let mut db = SqliteConnection::establish(&format!("{}/j.db", self.dir.path().display())).unwrap();
+        let mut db = super::database(self.dir.path());
         diesel::sql_query("SELECT * FROM deliveries ORDER BY notice_id, endpoint").load(&mut db).unwrap()
     }
 

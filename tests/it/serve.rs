@@ -2,45 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 
-use diesel::connection::SimpleConnection;
 use serde_json::Value;
 
-use crate::server::{PATIENCE, Server, Telling, calljournal, count, database, output, plain_call, said};
+use super::server::{PATIENCE, Server, Telling, calljournal, count, output, plain_call, said};
 
-fn show(dir: &std::path::Path, name: &str) -> Value {
+pub fn show(dir: &std::path::Path, name: &str) -> Value {
     let shown = output(dir, &["show", name, "--json", "--events"]);
     assert!(shown.status.success(), "{}", said(&shown));
     serde_json::from_slice(&shown.stdout).unwrap()
-}
-
-#[test]
-fn with_no_configuration_in_an_empty_directory_it_works_and_says_what_to_do_next() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path(), &[]);
-    for telling in plain_call(0, 1_795_390_723) {
-        assert!(telling.tell(server.agi), "{telling:?}");
-    }
-    server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    let mut greeting = server.greeting.clone();
-    let (status, rest) = server.stop();
-    assert_eq!(status.code(), Some(0));
-    greeting.extend(rest);
-    let greeting = greeting.join("\n");
-    let version = concat!("calljournal ", env!("CARGO_PKG_VERSION"));
-    for word in [version, "calljournal.db", "install -d -m 2770", "FastAGI on", "calljournal.conf"] {
-        assert_eq!(greeting.matches(word).count(), 1, "{word:?} is not said once:\n{greeting}");
-    }
-
-    let call = show(dir.path(), "last");
-    assert_eq!(call["call"]["linkedid"], "1795390723.0");
-    assert_eq!(call["events"].as_array().unwrap().len(), 5);
-    assert!(dir.path().join("calljournal.db").exists());
-    let mode = std::fs::metadata(dir.path().join("calljournal.db")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "others can read who called whom");
 }
 
 #[test]
@@ -193,7 +164,8 @@ fn health_readiness_and_metrics_are_told() {
     }
     assert_eq!(server.page("/readyz").0, 200);
     assert_eq!(server.page("/nothing").0, 404);
-    let body = server.page_when("/metrics", |body| body.contains("calljournal_agi_ack_seconds_count 1"));
+    let told = ["calljournal_agi_ack_seconds_count 1", "calljournal_events_unsettled "];
+    let body = server.page_when("/metrics", |body| told.iter().all(|line| body.contains(line)));
     for line in [
         "calljournal_agi_sessions_total{outcome=\"acked\"} 1",
         "calljournal_events_accepted_total{feed=\"agi\"} 1",
@@ -203,21 +175,6 @@ fn health_readiness_and_metrics_are_told() {
     ] {
         assert!(body.contains(line), "{line} is not in\n{body}");
     }
-    server.stop();
-}
-
-#[test]
-fn a_database_that_cannot_be_written_is_told_as_unhealthy_with_the_reason() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path(), &[]);
-    // Somebody else holds the write lock for good.
-    let mut holder = database(dir.path());
-    holder.batch_execute("BEGIN IMMEDIATE").unwrap();
-    let (status, body) = server.page("/healthz");
-    assert_eq!(status, 503, "{body}");
-    assert!(body.contains("\"reason\""), "{body}");
-    holder.batch_execute("ROLLBACK").unwrap();
-    server.page_when("/healthz", |body| body.contains("\"ok\""));
     server.stop();
 }
 
@@ -234,7 +191,12 @@ fn systemd_hears_ready_then_that_it_lives_then_stopping() {
     };
     let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
     let server = Server::start(dir.path(), &environment);
-    assert_eq!(hear(), "READY=1");
+    // A start that takes its time is alive before it is ready.
+    let mut heard = hear();
+    while heard == "WATCHDOG=1" {
+        heard = hear();
+    }
+    assert_eq!(heard, "READY=1");
     assert_eq!(hear(), "WATCHDOG=1");
     server.terminate();
     let mut last = hear();

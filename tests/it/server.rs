@@ -8,9 +8,6 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, RunQueryDsl, SqliteConnection};
-
 /// Nothing here takes longer; who waits so long waits for something that will not come.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -23,6 +20,10 @@ pub fn calljournal(dir: &Path, arguments: &[&str]) -> Command {
         .env_remove("CALLJOURNAL_CONFIG")
         .env("NO_COLOR", "1")
         .env("TZ", "UTC");
+    // On SQLite its own default is what is tested.
+    if super::on_postgres() {
+        command.env("CALLJOURNAL_STORE__URL", super::url(dir));
+    }
     command
 }
 
@@ -36,21 +37,9 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The database of the server in `dir`, as it lies there.
-pub fn database(dir: &Path) -> SqliteConnection {
-    let mut db = SqliteConnection::establish(dir.join("calljournal.db").to_str().unwrap()).unwrap();
-    db.batch_execute("PRAGMA busy_timeout = 40000").unwrap();
-    db
-}
-
-/// The one number that `sql` asks for as `n`.
+/// The one number that `sql` asks for as `n` in the database of the server in `dir`.
 pub fn count(dir: &Path, sql: &str) -> i64 {
-    #[derive(diesel::QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
-        n: i64,
-    }
-    diesel::sql_query(sql).get_result::<Count>(&mut database(dir)).unwrap().n
+    super::number(&mut super::database(dir), sql)
 }
 
 /// A server that runs; killed when it is dropped.

@@ -61,7 +61,7 @@ impl Site {
     }
 
     fn intake(dir: &tempfile::TempDir, clock: &Clock) -> Intake {
-        let store = Store::open(&format!("sqlite://{}/j.db", dir.path().display())).unwrap();
+        let store = Store::open(&super::url(dir.path())).unwrap();
         Intake::start(store, clock.clone(), rules().into())
     }
 
@@ -88,7 +88,7 @@ impl Site {
     }
 
     fn tokens(&self) -> Vec<String> {
-        let mut db = SqliteConnection::establish(&format!("{}/j.db", self.dir.path().display())).unwrap();
+        let mut db = super::database(self.dir.path());
         let rows: Vec<Row> = diesel::sql_query("SELECT token FROM events ORDER BY id").load(&mut db).unwrap();
         rows.into_iter().map(|r| r.token).collect()
     }

@@ -1,0 +1,11 @@
+DROP TABLE spool_marks;
+DROP TABLE deliveries;
+DROP TABLE notices;
+DROP TABLE endings;
+DROP TABLE cdr;
+DROP TABLE legs;
+DROP TABLE set_aside;
+DROP TABLE call_aliases;
+DROP TABLE calls;
+DROP TABLE members;
+DROP TABLE events;

@@ -1,0 +1,111 @@
+//! SQLite, embedded: how its file is opened, and what makes a commit durable there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+
+use super::db::{Access, Setting};
+use super::{Place, StoreError};
+
+/// How long a statement waits for another process that writes.
+const BUSY_MS: u32 = 5000;
+
+/// How often, and how long apart, the change to WAL is tried: SQLite does not wait for that lock by itself.
+const WAL_TRIES: u32 = 250;
+const WAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Pages in the WAL at which a commit would do the checkpoint itself, were the thread for it (see
+/// [`super::writer`]) ever so far behind: 64 MiB.
+const WAL_LAST_RESORT: u32 = 16_384;
+
+/// Opens the file for `access`. A connection that writes is durable at each commit, which is checked.
+pub(super) fn open(path: &Path, access: Access) -> Result<SqliteConnection, StoreError> {
+    let place = || Place::File(path.to_owned());
+    let failed = |reason: String| StoreError::Open { place: place(), reason };
+    if access == Access::Write {
+        create_private(path).map_err(|e| failed(e.to_string()))?;
+    } else if !path.exists() {
+        return Err(StoreError::Missing(path.to_owned()));
+    }
+    let mut db = SqliteConnection::establish(&uri(path)).map_err(|e| failed(e.to_string()))?;
+    let set = |db: &mut SqliteConnection, sql: String| {
+        db.batch_execute(&sql).map_err(|e| failed(format!("{sql}: {e}")))
+    };
+    // First of all, so that everything after it waits instead of failing.
+    set(&mut db, format!("PRAGMA busy_timeout = {BUSY_MS}"))?;
+    match access {
+        Access::Read => set(&mut db, "PRAGMA query_only = ON".to_owned())?,
+        Access::Write => {
+            to_wal(&mut db).map_err(|e| failed(format!("PRAGMA journal_mode = WAL: {e}")))?;
+            set(&mut db, "PRAGMA synchronous = FULL".to_owned())?;
+            set(&mut db, format!("PRAGMA wal_autocheckpoint = {WAL_LAST_RESORT}"))?;
+            check_durable(&mut db, place())?;
+        }
+    }
+    Ok(db)
+}
+
+/// Moves what the WAL holds into the database file, as far as no reader is in the way.
+pub(super) fn checkpoint(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    Ok(db.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?)
+}
+
+/// Only the owner may read who called whom. SQLite gives its `-wal` and `-shm` files the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// `mode=rw`: the file is there by now, and SQLite shall not make one where it has vanished.
+fn uri(path: &Path) -> String {
+    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+    const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+    format!("file:{}?mode=rw", utf8_percent_encode(&path.to_string_lossy(), SPECIAL))
+}
+
+fn to_wal(db: &mut SqliteConnection) -> QueryResult<()> {
+    let mut tries = 0;
+    loop {
+        match db.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(e) if tries < WAL_TRIES && e.to_string().contains("locked") => {
+                tries += 1;
+                std::thread::sleep(WAL_PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn check_durable(db: &mut SqliteConnection, place: Place) -> Result<(), StoreError> {
+    let mut read = |name: &str| {
+        diesel::sql_query(format!("SELECT CAST({name} AS TEXT) AS value FROM pragma_{name}"))
+            .get_result::<Setting>(db)
+            .map(|s| s.value)
+    };
+    let (journal_mode, synchronous) = (read("journal_mode")?, read("synchronous")?);
+    // 2 is FULL: the WAL is synced at every commit.
+    if (journal_mode.as_str(), synchronous.as_str()) == ("wal", "2") {
+        return Ok(());
+    }
+    let what = format!(
+        "journal_mode is {journal_mode} and must be wal, synchronous is {synchronous} and must be 2; put it on a \
+         local file system"
+    );
+    Err(StoreError::NotDurable { place, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_keeps_its_special_characters() {
+        assert_eq!(uri(Path::new("/a b/50%?#.db")), "file:/a%20b/50%25%3F%23.db?mode=rw");
+    }
+}
