@@ -68,13 +68,18 @@ pub fn router(pages: Pages) -> Router {
         .with_state(pages)
 }
 
-async fn healthz(State(pages): State<Pages>) -> Response {
+/// Asks whether the process does its work, and does not wait for ever.
+async fn health(pages: Pages) -> Result<Health, String> {
     let asked = tokio::task::spawn_blocking(move || (pages.probe)());
-    let health = match tokio::time::timeout(PROBE_TIME, asked).await {
+    match tokio::time::timeout(PROBE_TIME, asked).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err("the check itself failed; the log says more".to_owned()),
         Err(_) => Err(format!("the database did not answer within {} s", PROBE_TIME.as_secs())),
-    };
+    }
+}
+
+async fn healthz(State(pages): State<Pages>) -> Response {
+    let health = health(pages).await;
     let version = env!("CARGO_PKG_VERSION");
     match health {
         Ok(health) => json(
@@ -95,10 +100,12 @@ async fn healthz(State(pages): State<Pages>) -> Response {
 }
 
 async fn readyz(State(pages): State<Pages>) -> Response {
-    if *pages.ready.borrow() {
-        (StatusCode::OK, "ready\n").into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n").into_response()
+    if !*pages.ready.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n").into_response();
+    }
+    match health(pages).await {
+        Ok(_) => (StatusCode::OK, "ready\n").into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
 

@@ -138,7 +138,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check { defaults: false } => {
             check::check(&paper(None), load(cli.config.as_deref()), cli.config.as_deref())
         }
-        Command::Migrate { check } => migrate::migrate(&load(cli.config.as_deref())?.config.store.url, check)?,
+        Command::Migrate { check } => {
+            migrate::migrate(&load(cli.config.as_deref())?.config.store.url, check)?
+        }
         Command::Serve => {
             serve(load(cli.config.as_deref())?, cli.config.as_deref())?;
             String::new().into()

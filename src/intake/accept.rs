@@ -193,8 +193,7 @@ impl Drain {
         let _next = Next(&self);
         let events: usize = batch.iter().map(|r| r.events.len()).sum();
         metrics::histogram!("calljournal_accept_batch").record(events as f64);
-        let done =
-            writer.tx("accept", |db| batch.iter().map(|r| append(db, r)).collect::<Result<Vec<_>, _>>());
+        let done = writer.tx("accept", |db| append(db, &batch));
         // Before the answers: who has one must not find that something waits still.
         lock(&self.waiting).writing = None;
         self.say(done.as_ref().err().filter(|e| e.is_passing()));
@@ -248,26 +247,26 @@ impl Drop for Next<'_> {
     }
 }
 
-fn append(db: &mut Db, request: &Request) -> Result<Receipt, StoreError> {
-    let mut receipt = Receipt::default();
-    for event in &request.events {
-        if ledger::append(db, event)? {
-            receipt.fresh += 1;
-        } else {
-            receipt.duplicates += 1;
-        }
-    }
-    if let Some(mark) = &request.mark {
+/// Appends the events of all requests at once and moves their marks.
+fn append(db: &mut Db, requests: &[Request]) -> Result<Vec<Receipt>, StoreError> {
+    let events: Vec<&Event> = requests.iter().flat_map(|r| &r.events).collect();
+    let mut fresh = ledger::append(db, &events)?.into_iter();
+    for mark in requests.iter().filter_map(|r| r.mark.as_ref()) {
         ledger::mark(db, mark)?;
     }
-    Ok(receipt)
+    let receipt = |request: &Request| {
+        let new = fresh.by_ref().take(request.events.len()).filter(|fresh| *fresh).count();
+        Receipt { fresh: new, duplicates: request.events.len() - new }
+    };
+    Ok(requests.iter().map(receipt).collect())
 }
 
 /// A request is one promise: where one of its events is poisonous the others are kept, and its sender is told.
 /// A spool file cannot be told: the mark moves on, or nothing behind that event would ever be taken in.
 fn one_by_one(writer: &mut Writer, request: Request) {
-    let whole = match writer.tx("accept one", |db| append(db, &request)) {
-        Ok(receipt) => {
+    let whole = match writer.tx("accept one", |db| append(db, std::slice::from_ref(&request))) {
+        Ok(receipts) => {
+            let receipt = receipts.first().copied().unwrap_or_default();
             count(&request, receipt);
             return request.answer(Ok(receipt));
         }
@@ -275,9 +274,9 @@ fn one_by_one(writer: &mut Writer, request: Request) {
     };
     let mut receipt = Receipt::default();
     for event in &request.events {
-        match writer.tx("accept one", |db| ledger::append(db, event)) {
-            Ok(true) => receipt.fresh += 1,
-            Ok(false) => receipt.duplicates += 1,
+        match writer.tx("accept one", |db| ledger::append(db, &[event])) {
+            Ok(fresh) if fresh == [true] => receipt.fresh += 1,
+            Ok(_) => receipt.duplicates += 1,
             Err(e) => tracing::error!(token = %event.token, error = %e, "the store refuses this event"),
         }
     }

@@ -22,6 +22,12 @@ const GATHER: Duration = Duration::from_millis(50);
 /// How long the database is left alone after it failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// How soon a call is looked at again that another node was settling.
+const ELSEWHERE: Duration = Duration::from_millis(20);
+
+/// How often it is looked for what other nodes left, where there may be any.
+const OTHERS: Duration = Duration::from_secs(1);
+
 /// How often it is told how far settling is behind.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -33,14 +39,19 @@ pub(super) async fn drive(inner: Shared) {
     while !inner.stopped.is_cancelled() {
         match settle_some(&inner).await {
             Ok(done) => {
+                if !healthy {
+                    tracing::info!("calls are settled again");
+                }
                 healthy = true;
                 note(&inner, &done);
                 if !done.more || gauged.elapsed() >= GAUGE_EVERY {
                     gauged = Stopwatch::start();
                     gauge(&inner).await;
                 }
-                if !done.more {
-                    rest(&inner, done.next_due).await;
+                match done {
+                    Round { more: true, .. } => {}
+                    Round { elsewhere: true, .. } => pause(&inner, ELSEWHERE).await,
+                    Round { next_due, .. } => rest(&inner, next_due).await,
                 }
             }
             Err(StoreError::Stopped) => return,
@@ -49,10 +60,7 @@ pub(super) async fn drive(inner: Shared) {
                     tracing::error!(error = %e, "settling fails; it is tried again every second, events are accepted all the while");
                 }
                 healthy = false;
-                tokio::select! {
-                    () = inner.stopped.cancelled() => return,
-                    () = tokio::time::sleep(AFTER_FAILURE) => {}
-                }
+                pause(&inner, AFTER_FAILURE).await;
             }
         }
     }
@@ -79,12 +87,24 @@ async fn settle_some(inner: &Shared) -> Result<Round, StoreError> {
     answered.await.unwrap_or_else(|_| Err(lost()))
 }
 
+/// Sleeps, or until the end.
+async fn pause(inner: &Inner, time: Duration) {
+    tokio::select! {
+        () = inner.stopped.cancelled() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}
+
 /// Sleeps until there is something to do: an append, a deadline, the release of deadlines or the end.
 async fn rest(inner: &Inner, next_due: Option<Timestamp>) {
     // Whoever rang since the round began has left a mark in `appended`: no wake-up is lost.
     let rung = inner.appended.notified();
     tokio::pin!(rung);
+    let since = Stopwatch::start();
     loop {
+        if inner.store.is_shared() && since.elapsed() >= OTHERS {
+            return;
+        }
         let until = match next_due.filter(|_| inner.is_released()) {
             Some(due) => Duration::try_from(inner.clock.now().duration_until(due)).unwrap_or_default(),
             None => LONGEST_SLEEP,

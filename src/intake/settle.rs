@@ -3,6 +3,10 @@
 //! A round takes some unsettled events and some calls whose deadline has come, finds out which calls they make
 //! up, and settles each of those once. A round is short, so that an accept that waits is not kept waiting. A
 //! call that cannot be settled is set aside with its reason and stops no other; its next event tries again.
+//!
+//! Where nodes share a database, a round first holds the calls that it found and then reads them again: what it
+//! folds is all that was committed of them, and no other node settles them meanwhile. Assumed is that the clocks
+//! of the nodes differ by far less than the grace time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +21,7 @@ use crate::event::Event;
 use crate::store::calls::{self, Record};
 use crate::store::ledger::{self, Entry};
 use crate::store::outbox::{self, Notice};
-use crate::store::{Db, StoreError, Writer};
+use crate::store::{Db, StoreError, Writer, hold};
 
 /// Unsettled events that one round takes.
 const EVENTS_A_ROUND: usize = 64;
@@ -25,6 +29,10 @@ const EVENTS_A_ROUND: usize = 64;
 /// Calls that a round settles even where an accept waits: more to a commit, or settling would fall far behind
 /// on a slow disk.
 const CALLS_A_ROUND: usize = 8;
+
+/// How often a round is tried again that another transaction was in the way of, and how often its locks are
+/// looked at.
+const TRIES: usize = 4;
 
 /// Calls whose deadline has come that one round takes.
 const DEADLINES_A_ROUND: usize = 16;
@@ -54,6 +62,8 @@ pub(super) struct Round {
     pub more: bool,
     /// When there will be something to do without a new event.
     pub next_due: Option<Timestamp>,
+    /// Whether another node held some of the calls: look again soon.
+    pub elsewhere: bool,
     /// The notices that were created.
     pub notices: Vec<Told>,
 }
@@ -81,6 +91,8 @@ struct Group {
 struct Plan {
     groups: Vec<Group>,
     more: bool,
+    /// Whether another node holds some of what was found.
+    elsewhere: bool,
     /// Everything that reached us before is settled, or in this plan: a call is judged by this time and not by
     /// the present, since what still waits may belong to it.
     known_until: Timestamp,
@@ -91,8 +103,22 @@ struct Plan {
 /// # Errors
 /// When the database refuses for a reason that will pass; the round is then to be tried again later.
 pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
+    let mut together = settle_together(writer, terms);
+    for _ in 0..TRIES {
+        match &together {
+            Err(e) if e.is_contention() => together = settle_together(writer, terms),
+            _ => break,
+        }
+    }
+    match together {
+        Err(e) if !e.is_passing() => one_by_one(writer, terms),
+        done => done,
+    }
+}
+
+fn settle_together(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
     let accept_waits = writer.accept_waits();
-    let together = writer.tx("settle", |db| {
+    writer.tx("settle", |db| {
         let plan = plan(db, terms)?;
         let mut round = Round::default();
         for (n, group) in plan.groups.iter().enumerate() {
@@ -105,11 +131,7 @@ pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, Sto
             round.settled += group.fresh.len();
         }
         close(db, &plan, round)
-    });
-    match together {
-        Err(e) if !e.is_passing() => one_by_one(writer, terms),
-        done => done,
-    }
+    })
 }
 
 /// Each call in a transaction of its own, to find the one that cannot be settled.
@@ -118,13 +140,20 @@ fn one_by_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreErro
     let mut round = Round::default();
     for group in &plan.groups {
         round.settled += group.fresh.len();
-        match writer.tx("settle one", |db| settle(db, group, terms, plan.known_until)) {
-            Ok(told) => round.notices.extend(told),
+        let done = writer.tx("settle one", |db| {
+            each_held(db, group, plan.known_until, |db, group| settle(db, group, terms, plan.known_until))
+        });
+        match done {
+            Ok(told) => round.notices.extend(told.into_iter().flatten()),
             Err(e) if e.is_passing() => return Err(e),
             Err(e) => {
-                let call = writer.tx("set aside", |db| put_aside(db, group, &e, terms.now))?;
-                metrics::counter!("calljournal_calls_set_aside_total").increment(1);
-                tracing::error!(call, error = %e, "the call is set aside; its events are kept, and the next one tries again");
+                let aside = writer.tx("set aside", |db| {
+                    each_held(db, group, plan.known_until, |db, group| put_aside(db, group, &e, terms.now))
+                })?;
+                for call in aside {
+                    metrics::counter!("calljournal_calls_set_aside_total").increment(1);
+                    tracing::error!(call, error = %e, "the call is set aside; its events are kept, and the next one tries again");
+                }
             }
         }
     }
@@ -132,7 +161,10 @@ fn one_by_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreErro
 }
 
 fn close(db: &mut Db, plan: &Plan, round: Round) -> Result<Round, StoreError> {
-    Ok(Round { more: round.more || plan.more, next_due: calls::next_due(db)?, ..round })
+    // Who settled something while another node did too goes on at once.
+    let more = round.more || plan.more || (plan.elsewhere && round.settled > 0);
+    let elsewhere = plan.elsewhere;
+    Ok(Round { more, elsewhere, next_due: calls::next_due(db)?, ..round })
 }
 
 fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
@@ -150,6 +182,14 @@ fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
     }
     let due = calls::due(db, known_until, DEADLINES_A_ROUND)?;
     let more = next.is_some() || due.len() == DEADLINES_A_ROUND;
+    let groups = grouped(db, fresh, due)?;
+    let found = groups.len();
+    let groups = held(db, groups, known_until)?;
+    Ok(Plan { more, elsewhere: groups.len() < found, groups, known_until })
+}
+
+/// The calls that events and deadlines make up.
+fn grouped(db: &mut Db, fresh: Vec<(Entry, Event)>, due: Vec<String>) -> Result<Vec<Group>, StoreError> {
     let homes = homes(db, &fresh)?;
     let mut groups = join(fresh, &homes);
     for call in due {
@@ -157,7 +197,61 @@ fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
             groups.push(Group { calls: BTreeSet::from([call]), ..Group::default() });
         }
     }
-    Ok(Plan { groups, more, known_until })
+    Ok(groups)
+}
+
+/// Those of the groups that no other node works on, as they are once that is sure: it is asked for their locks,
+/// and then they are read again, until that names nothing that is not locked.
+fn held(db: &mut Db, mut groups: Vec<Group>, known_until: Timestamp) -> Result<Vec<Group>, StoreError> {
+    if !hold::needed(db) {
+        return Ok(groups);
+    }
+    let (mut asked, mut ours) = (BTreeSet::<i32>::new(), BTreeSet::new());
+    for _ in 0..TRIES {
+        let wanted: BTreeSet<i32> =
+            groups.iter().flat_map(slots).filter(|slot| !asked.contains(slot)).collect();
+        if wanted.is_empty() {
+            break;
+        }
+        asked.extend(&wanted);
+        ours.extend(hold::take(db, wanted)?);
+        groups = again(db, groups, known_until)?;
+    }
+    groups.retain(|group| slots(group).all(|slot| ours.contains(&slot)));
+    Ok(groups)
+}
+
+/// The locks of a group: of each channel that its events name, and of each call that is stored.
+fn slots(group: &Group) -> impl Iterator<Item = i32> {
+    let named = group.fresh.iter().flat_map(|(_, event)| channels(event));
+    let named: BTreeSet<&str> = named.collect();
+    let stored = group.calls.iter().map(|call| hold::slot("", call));
+    named.into_iter().map(|channel| hold::slot(&group.pbx, channel)).chain(stored)
+}
+
+/// The groups as they are now, with what came of their channels since.
+fn again(db: &mut Db, groups: Vec<Group>, known_until: Timestamp) -> Result<Vec<Group>, StoreError> {
+    let looked_at: Vec<String> =
+        groups.iter().filter(|g| g.fresh.is_empty()).flat_map(|g| g.calls.iter().cloned()).collect();
+    let due = calls::still_due(db, &looked_at, known_until)?;
+    let before: Vec<(Entry, Event)> = groups.into_iter().flat_map(|g| g.fresh).collect();
+    let mut waiting = Vec::new();
+    for (pbx, named) in by_pbx(&before) {
+        waiting.extend(ledger::unsettled_of(db, pbx, named, MOST_EVENTS_A_CALL)?);
+    }
+    let fresh = read(db, waiting)?;
+    grouped(db, fresh, due)
+}
+
+/// Does `work` for the group, in whatever groups it is now, where no other node works on it.
+fn each_held<T>(
+    db: &mut Db,
+    group: &Group,
+    known_until: Timestamp,
+    mut work: impl FnMut(&mut Db, &Group) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let groups = held(db, vec![group.clone()], known_until)?;
+    groups.iter().map(|group| work(db, group)).collect()
 }
 
 /// Passes over what somebody else put into our log and is no event.
@@ -168,7 +262,7 @@ fn read(db: &mut Db, entries: Vec<Entry>) -> Result<Vec<(Entry, Event)>, StoreEr
             Ok(event) => events.push((entry, event)),
             Err(e) => {
                 tracing::error!(event = entry.id, error = %e, "an event in the log cannot be read and is passed over");
-                ledger::settle(db, entry.id, None, "set aside: it cannot be read")?;
+                ledger::settle(db, None, &[(entry.id, "set aside: it cannot be read")])?;
             }
         }
     }
@@ -250,9 +344,8 @@ fn settle(
 ) -> Result<Vec<Told>, StoreError> {
     if let Some(call) = full(db, group)? {
         let note = format!("not told: the call has more than {MOST_EVENTS_A_CALL} events");
-        for (entry, _) in &group.fresh {
-            ledger::settle(db, entry.id, Some(call), &note)?;
-        }
+        let done: Vec<(i64, &str)> = group.fresh.iter().map(|(entry, _)| (entry.id, note.as_str())).collect();
+        ledger::settle(db, Some(call), &done)?;
         return Ok(Vec::new());
     }
     let (entries, events) = all_events(db, group)?;
@@ -295,11 +388,12 @@ fn settle(
     // Each channel once, though most events of a call name the same ones.
     let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
     ledger::join(db, &id, &call.pbx, named)?;
-    for (entry, note) in entries.iter().zip(&notes) {
-        if !entry.settled || entry.note.as_ref() != Some(note) {
-            ledger::settle(db, entry.id, Some(&id), note)?;
-        }
-    }
+    let noted = entries
+        .iter()
+        .zip(&notes)
+        .filter(|(entry, note)| !entry.settled || entry.note.as_ref() != Some(note));
+    let noted: Vec<(i64, &str)> = noted.map(|(entry, note)| (entry.id, note.as_str())).collect();
+    ledger::settle(db, Some(&id), &noted)?;
     calls::release(db, &id)?;
     if due.is_none() {
         told.extend(tell_end(db, &call, &mut record, &events, terms)?);
@@ -401,10 +495,11 @@ fn put_aside(db: &mut Db, group: &Group, why: &StoreError, now: Timestamp) -> Re
         (None, None) => return Err(StoreError::corrupt("a group of nothing".to_owned())),
     };
     let reason = why.to_string();
-    for (entry, event) in &group.fresh {
-        ledger::join(db, &id, &event.pbx, channels(event))?;
-        ledger::settle(db, entry.id, Some(&id), &format!("set aside: {reason}"))?;
-    }
+    let note = format!("set aside: {reason}");
+    let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
+    ledger::join(db, &id, &group.pbx, named)?;
+    let done: Vec<(i64, &str)> = group.fresh.iter().map(|(entry, _)| (entry.id, note.as_str())).collect();
+    ledger::settle(db, Some(&id), &done)?;
     calls::put_aside(db, &id, &reason, now)?;
     Ok(id)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::ledger::{time, to_json};
 use super::schema::{call_aliases, calls, cdr, events, legs, members, notices, set_aside};
-use super::{Db, StoreError};
+use super::{Db, StoreError, bulk};
 use crate::call::cdr::Row;
 use crate::call::{Call, Leg};
 
@@ -128,10 +128,9 @@ pub fn save(db: &mut Db, record: &Record, call: &Call, old: Option<&Record>) -> 
         save_legs(db, &record.id, &call.legs)?;
         save_cdr(db, &record.id, &crate::call::cdr::rows(call))?;
     }
-    for alias in call.ids.iter().filter(|id| **id != call.id) {
-        lead(db, &alias.to_string(), &record.id)?;
-    }
-    Ok(())
+    let aliases: Vec<String> =
+        call.ids.iter().filter(|id| **id != call.id).map(ToString::to_string).collect();
+    lead(db, &aliases.iter().map(String::as_str).collect::<Vec<_>>(), &record.id)
 }
 
 /// Moves all that belongs to the call `from` to the call `into`, whose id then answers for both. What is derived
@@ -156,7 +155,7 @@ pub fn merge(db: &mut Db, from: &str, into: &str) -> Result<(), StoreError> {
     diesel::delete(cdr::table.filter(cdr::call_id.eq(from))).execute(db)?;
     diesel::delete(calls::table.find(from)).execute(db)?;
     release(db, from)?;
-    lead(db, from, into)
+    lead(db, &[from], into)
 }
 
 /// Calls that are to be looked at by `now`, the longest overdue first.
@@ -166,6 +165,15 @@ pub fn merge(db: &mut Db, from: &str, into: &str) -> Result<(), StoreError> {
 pub fn due(db: &mut Db, now: Timestamp, most: usize) -> Result<Vec<String>, StoreError> {
     let due = calls::table.filter(calls::due_us.le(now.as_microsecond())).order(calls::due_us);
     Ok(due.limit(most as i64).select(calls::id).load(db)?)
+}
+
+/// Those of `calls` that are still to be looked at by `now`.
+///
+/// # Errors
+/// When the database refuses.
+pub fn still_due(db: &mut Db, calls: &[String], now: Timestamp) -> Result<Vec<String>, StoreError> {
+    let due = calls::table.filter(calls::id.eq_any(calls)).filter(calls::due_us.le(now.as_microsecond()));
+    Ok(due.order(calls::due_us).select(calls::id).load(db)?)
 }
 
 /// When the next call is to be looked at.
@@ -219,22 +227,30 @@ pub fn release(db: &mut Db, call: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes `alias` lead to `call`.
-fn lead(db: &mut Db, alias: &str, call: &str) -> Result<(), StoreError> {
-    let row = (call_aliases::alias.eq(alias), call_aliases::call_id.eq(call));
-    let known = call_aliases::table.find(alias).select(call_aliases::call_id);
-    match known.first::<String>(db).optional()? {
-        Some(there) if there == call => 0,
-        Some(_) => {
-            diesel::update(call_aliases::table.find(alias)).set(call_aliases::call_id.eq(call)).execute(db)?
+/// Makes `aliases` lead to `call`.
+fn lead(db: &mut Db, aliases: &[&str], call: &str) -> Result<(), StoreError> {
+    match db {
+        _ if aliases.is_empty() => {}
+        Db::Sqlite(c) => {
+            for alias in aliases {
+                let row = (call_aliases::alias.eq(alias), call_aliases::call_id.eq(call));
+                let insert = diesel::insert_into(call_aliases::table).values(row);
+                insert
+                    .on_conflict(call_aliases::alias)
+                    .do_update()
+                    .set(call_aliases::call_id.eq(call))
+                    .execute(c)?;
+            }
         }
-        None => diesel::insert_into(call_aliases::table).values(row).execute(db)?,
-    };
+        Db::Postgres(c) => {
+            bulk::Lead { call, aliases: aliases.to_vec() }.execute(c)?;
+        }
+    }
     Ok(())
 }
 
-#[derive(PartialEq, Eq, Queryable, Insertable, AsChangeset)]
-#[diesel(table_name = legs, treat_none_as_default_value = false, treat_none_as_null = true)]
+#[derive(PartialEq, Eq, Serialize, Queryable, Insertable)]
+#[diesel(table_name = legs, treat_none_as_default_value = false)]
 struct LegRow {
     call_id: String,
     n: i32,
@@ -253,9 +269,9 @@ struct LegRow {
 }
 
 fn save_legs(db: &mut Db, call: &str, all: &[Leg]) -> Result<(), StoreError> {
-    let there: Vec<LegRow> = legs::table.filter(legs::call_id.eq(call)).order(legs::n).load(db)?;
-    for (n, leg) in (0i32..).zip(all) {
-        let row = LegRow {
+    let there: Vec<LegRow> = legs::table.filter(legs::call_id.eq(call)).load(db)?;
+    let rows = (0i32..).zip(all).map(|(n, leg)| {
+        Ok(LegRow {
             call_id: call.to_owned(),
             n,
             uniqueid: leg.uniqueid.clone(),
@@ -270,22 +286,37 @@ fn save_legs(db: &mut Db, call: &str, all: &[Leg]) -> Result<(), StoreError> {
             cause: leg.cause.map(i32::from),
             ring_ms: leg.ring_ms,
             talk_ms: leg.talk_ms,
-        };
-        match there.iter().find(|old| old.n == n) {
-            Some(old) if *old == row => 0,
-            Some(_) => diesel::update(legs::table.find((call, n))).set(&row).execute(db)?,
-            None => diesel::insert_into(legs::table).values(&row).execute(db)?,
-        };
+        })
+    });
+    let rows: Vec<LegRow> = rows.collect::<Result<_, StoreError>>()?;
+    let (gone, new) = differing(&there, &rows);
+    let gone: Vec<i32> = gone.iter().map(|row| row.n).collect();
+    if !gone.is_empty() {
+        diesel::delete(legs::table.filter(legs::call_id.eq(call)).filter(legs::n.eq_any(gone)))
+            .execute(db)?;
     }
-    if there.len() > all.len() {
-        let gone = legs::table.filter(legs::call_id.eq(call)).filter(legs::n.ge(count(all)));
-        diesel::delete(gone).execute(db)?;
+    match db {
+        _ if new.is_empty() => {}
+        Db::Sqlite(c) => {
+            for row in new {
+                diesel::insert_into(legs::table).values(row).execute(c)?;
+            }
+        }
+        Db::Postgres(c) => {
+            bulk::Legs { rows: &to_json(&new)? }.execute(c)?;
+        }
     }
     Ok(())
 }
 
-#[derive(PartialEq, Eq, Queryable, Insertable, AsChangeset)]
-#[diesel(table_name = cdr, treat_none_as_default_value = false, treat_none_as_null = true)]
+/// The rows that are no longer so, and those that are not there yet.
+fn differing<'r, T: PartialEq>(there: &'r [T], rows: &'r [T]) -> (Vec<&'r T>, Vec<&'r T>) {
+    let without = |of: &'r [T], other: &[T]| of.iter().filter(|row| !other.contains(row)).collect();
+    (without(there, rows), without(rows, there))
+}
+
+#[derive(PartialEq, Eq, Serialize, Queryable, Insertable)]
+#[diesel(table_name = cdr, treat_none_as_default_value = false)]
 struct CdrRow {
     call_id: String,
     n: i32,
@@ -379,23 +410,24 @@ fn cdr_rows(db: &mut Db, call: &str) -> Result<Vec<CdrRow>, StoreError> {
 
 fn save_cdr(db: &mut Db, call: &str, rows: &[Row]) -> Result<(), StoreError> {
     let there = cdr_rows(db, call)?;
-    for (n, row) in (0i32..).zip(rows) {
-        let row = CdrRow::new(call, n, row.clone());
-        match there.iter().find(|old| old.n == n) {
-            Some(old) if *old == row => 0,
-            Some(_) => diesel::update(cdr::table.find((call, n))).set(&row).execute(db)?,
-            None => diesel::insert_into(cdr::table).values(&row).execute(db)?,
-        };
+    let rows: Vec<CdrRow> = (0i32..).zip(rows).map(|(n, row)| CdrRow::new(call, n, row.clone())).collect();
+    let (gone, new) = differing(&there, &rows);
+    let gone: Vec<i32> = gone.iter().map(|row| row.n).collect();
+    if !gone.is_empty() {
+        diesel::delete(cdr::table.filter(cdr::call_id.eq(call)).filter(cdr::n.eq_any(gone))).execute(db)?;
     }
-    if there.len() > rows.len() {
-        let gone = cdr::table.filter(cdr::call_id.eq(call)).filter(cdr::n.ge(count(rows)));
-        diesel::delete(gone).execute(db)?;
+    match db {
+        _ if new.is_empty() => {}
+        Db::Sqlite(c) => {
+            for row in new {
+                diesel::insert_into(cdr::table).values(row).execute(c)?;
+            }
+        }
+        Db::Postgres(c) => {
+            bulk::Cdr { rows: &to_json(&new)? }.execute(c)?;
+        }
     }
     Ok(())
-}
-
-fn count<T>(all: &[T]) -> i32 {
-    i32::try_from(all.len()).unwrap_or(i32::MAX)
 }
 
 /// The name that serde gives a value of an enum.

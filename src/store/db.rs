@@ -178,7 +178,11 @@ fn applied_on_sqlite(c: &mut SqliteConnection) -> QueryResult<Vec<String>> {
     let there = diesel::sql_query(
         "SELECT name AS value FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'",
     );
-    if there.load::<Setting>(c)?.is_empty() { Ok(Vec::new()) } else { Ok(values(diesel::sql_query(APPLIED).load(c)?)) }
+    if there.load::<Setting>(c)?.is_empty() {
+        Ok(Vec::new())
+    } else {
+        Ok(values(diesel::sql_query(APPLIED).load(c)?))
+    }
 }
 
 /// As [`applied_on_sqlite`].
@@ -186,7 +190,11 @@ fn applied_on_postgres(c: &mut PgConnection) -> QueryResult<Vec<String>> {
     let there = diesel::sql_query(
         "SELECT 'it is' AS value WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL",
     );
-    if there.load::<Setting>(c)?.is_empty() { Ok(Vec::new()) } else { Ok(values(diesel::sql_query(APPLIED).load(c)?)) }
+    if there.load::<Setting>(c)?.is_empty() {
+        Ok(Vec::new())
+    } else {
+        Ok(values(diesel::sql_query(APPLIED).load(c)?))
+    }
 }
 
 const APPLIED: &str = "SELECT version AS value FROM __diesel_schema_migrations";

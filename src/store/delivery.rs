@@ -142,7 +142,8 @@ pub fn record(
         .find((notice, terms.endpoint))
         .filter(deliveries::lease_token.eq(terms.token))
         .filter(deliveries::done_us.is_null());
-    let detail: String = detail.chars().take(MAX_DETAIL).collect();
+    // A NUL, which a receiver may well send, is no text for PostgreSQL.
+    let detail: String = detail.chars().filter(|c| *c != '\0').take(MAX_DETAIL).collect();
     let free = (deliveries::lease_token.eq(None::<&str>), deliveries::lease_until_us.eq(0_i64));
     let changed = match outcome {
         Record::Done { outcome } => {

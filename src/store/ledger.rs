@@ -3,15 +3,16 @@
 //! Verbs for use inside a transaction. An event is written once and never changed, but for the call it belongs
 //! to, the note on what it did there, and whether it is settled.
 
+use std::collections::HashSet;
+
 use diesel::dsl::{count_star, max, not};
 use diesel::prelude::*;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use super::db::on;
 use super::schema::{events, members, spool_marks};
-use super::{Db, StoreError};
+use super::{Db, StoreError, bulk};
 use crate::event::Event;
 
 /// How far a spool file is taken in.
@@ -52,29 +53,70 @@ struct NewEvent<'a> {
     agi: Option<String>,
 }
 
-/// Appends an event; `false` where the log has it already.
+impl<'a> NewEvent<'a> {
+    fn of(event: &'a Event) -> Result<NewEvent<'a>, StoreError> {
+        Ok(NewEvent {
+            pbx: &event.pbx,
+            token: event.token.as_str(),
+            kind: event.kind.as_str(),
+            feed: event.feed.as_str(),
+            uid: &event.uid,
+            linkedid: &event.linkedid,
+            root: event.root.as_deref(),
+            seq: event.seq.map(i64::from),
+            at_us: event.at.as_microsecond(),
+            timed: event.timed,
+            received_us: event.received.as_microsecond(),
+            channel: &event.channel,
+            facts: to_json(&event.facts)?,
+            agi: if event.agi.is_empty() { None } else { Some(to_json(&event.agi)?) },
+        })
+    }
+}
+
+/// Appends events, in their order. Answers for each whether it is new; of two that are the same the first is.
 ///
 /// # Errors
-/// When the database refuses.
-pub fn append(db: &mut Db, event: &Event) -> Result<bool, StoreError> {
-    let row = NewEvent {
-        pbx: &event.pbx,
-        token: event.token.as_str(),
-        kind: event.kind.as_str(),
-        feed: event.feed.as_str(),
-        uid: &event.uid,
-        linkedid: &event.linkedid,
-        root: event.root.as_deref(),
-        seq: event.seq.map(i64::from),
-        at_us: event.at.as_microsecond(),
-        timed: event.timed,
-        received_us: event.received.as_microsecond(),
-        channel: &event.channel,
-        facts: to_json(&event.facts)?,
-        agi: if event.agi.is_empty() { None } else { Some(to_json(&event.agi)?) },
-    };
-    let insert = diesel::insert_into(events::table).values(&row).on_conflict_do_nothing();
-    Ok(on!(db, c => insert.execute(c))? == 1)
+/// When the database refuses any of them.
+pub fn append(db: &mut Db, told: &[&Event]) -> Result<Vec<bool>, StoreError> {
+    let rows = told.iter().map(|event| NewEvent::of(event)).collect::<Result<Vec<_>, _>>()?;
+    match db {
+        Db::Sqlite(c) => rows
+            .iter()
+            .map(|row| {
+                let insert = diesel::insert_into(events::table).values(row).on_conflict_do_nothing();
+                Ok(insert.execute(c)? == 1)
+            })
+            .collect(),
+        Db::Postgres(c) => {
+            let written: Vec<(String, String)> = append_all(&rows).load(c)?;
+            let mut fresh: HashSet<(&str, &str)> =
+                written.iter().map(|(pbx, token)| (pbx.as_str(), token.as_str())).collect();
+            Ok(rows.iter().map(|row| fresh.remove(&(row.pbx, row.token))).collect())
+        }
+    }
+}
+
+fn append_all<'a>(rows: &'a [NewEvent<'a>]) -> bulk::Append<'a> {
+    fn column<'a, T>(rows: &'a [NewEvent<'a>], of: impl Fn(&'a NewEvent<'a>) -> T) -> Vec<T> {
+        rows.iter().map(of).collect()
+    }
+    bulk::Append {
+        pbx: column(rows, |r| r.pbx),
+        token: column(rows, |r| r.token),
+        kind: column(rows, |r| r.kind),
+        feed: column(rows, |r| r.feed),
+        uid: column(rows, |r| r.uid),
+        linkedid: column(rows, |r| r.linkedid),
+        root: column(rows, |r| r.root),
+        seq: column(rows, |r| r.seq),
+        at_us: column(rows, |r| r.at_us),
+        timed: column(rows, |r| r.timed),
+        received_us: column(rows, |r| r.received_us),
+        channel: column(rows, |r| r.channel),
+        facts: column(rows, |r| r.facts.as_str()),
+        agi: column(rows, |r| r.agi.as_deref()),
+    }
 }
 
 /// An event as it stands in the log.
@@ -229,21 +271,39 @@ pub fn join<'a>(
     pbx: &str,
     channels: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), StoreError> {
-    for channel in channels {
-        let row = (members::pbx.eq(pbx), members::channel.eq(channel), members::call_id.eq(call));
-        let insert = diesel::insert_into(members::table).values(row).on_conflict_do_nothing();
-        on!(db, c => insert.execute(c))?;
+    match db {
+        Db::Sqlite(c) => {
+            for channel in channels {
+                let row = (members::pbx.eq(pbx), members::channel.eq(channel), members::call_id.eq(call));
+                diesel::insert_into(members::table).values(row).on_conflict_do_nothing().execute(c)?;
+            }
+        }
+        Db::Postgres(c) => {
+            bulk::Join { pbx, call, channels: channels.into_iter().collect() }.execute(c)?;
+        }
     }
     Ok(())
 }
 
-/// Marks an event as settled: it belongs to `call`, and `note` is what it did there.
+/// Marks events as settled: they belong to `call`, and each note is what its event did there.
 ///
 /// # Errors
 /// When the database refuses.
-pub fn settle(db: &mut Db, event: i64, call: Option<&str>, note: &str) -> Result<(), StoreError> {
-    let settled = (events::call_id.eq(call), events::note.eq(Some(note)), events::settled.eq(true));
-    diesel::update(events::table.find(event)).set(settled).execute(db)?;
+pub fn settle(db: &mut Db, call: Option<&str>, done: &[(i64, &str)]) -> Result<(), StoreError> {
+    match db {
+        Db::Sqlite(c) => {
+            for (event, note) in done {
+                let settled =
+                    (events::call_id.eq(call), events::note.eq(Some(note)), events::settled.eq(true));
+                diesel::update(events::table.find(event)).set(settled).execute(c)?;
+            }
+        }
+        Db::Postgres(_) if done.is_empty() => {}
+        Db::Postgres(c) => {
+            let (ids, notes) = done.iter().copied().unzip();
+            bulk::Settle { call, ids, notes }.execute(c)?;
+        }
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! - [`Store`]: the door; one thread writes (two on PostgreSQL), a few connections read
 //! - [`ledger`]: the event log
 //! - [`calls`]: what follows from it
+//! - [`hold`]: which node works on what
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
 //! - [`query`]: what is shown to people
@@ -10,9 +11,11 @@
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
 
+mod bulk;
 pub mod calls;
 mod db;
 pub mod delivery;
+pub mod hold;
 pub mod ledger;
 pub mod outbox;
 mod place;
@@ -110,7 +113,9 @@ pub enum StoreError {
         version: String,
     },
     /// The schema is older than a reader needs.
-    #[error("the database {0} has an older schema: `calljournal migrate` brings it up to date, and so does `serve`")]
+    #[error(
+        "the database {0} has an older schema, or none: `calljournal serve` brings it up to date at its start, `calljournal migrate` alone"
+    )]
     Older(Place),
     /// The schema cannot be read or brought up to date.
     #[error("the schema of {place} cannot be brought up to date: {reason}")]
@@ -201,6 +206,12 @@ impl Store {
     fn over(place: Place, queue: Option<Arc<Queue>>, threads: Option<Threads>, idle: Vec<Db>) -> Store {
         let readers = Semaphore::new(READERS);
         Store(Arc::new(Inner { place, readers, idle: Mutex::new(idle), queue, _threads: threads }))
+    }
+
+    /// Whether other nodes may write to it too, whose rows are noticed by looking.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.place.file().is_none()
     }
 
     /// Hands `job` to the thread that writes: for jobs that make more than one transaction, or must answer
@@ -311,6 +322,16 @@ impl StoreError {
             StoreError::Corrupt { .. } | StoreError::Panicked { .. } => false,
             _ => true,
         }
+    }
+
+    /// Whether another transaction was in the way: the same work may succeed at once.
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        let StoreError::Database { source: DieselError::DatabaseError(kind, said), .. } = self else {
+            return false;
+        };
+        matches!(kind, DatabaseErrorKind::SerializationFailure)
+            || said.message().contains("deadlock detected")
     }
 
     /// Whether the connection is not to be used again.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::db::on;
 use super::schema::{deliveries, endings, notices};
-use super::{Db, StoreError};
+use super::{Db, StoreError, bulk};
 
 /// A message for the outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,12 +66,23 @@ pub fn claim_end<'a>(
     linkedids: impl IntoIterator<Item = &'a str>,
     notice: Uuid,
 ) -> Result<bool, StoreError> {
-    let mut first = true;
-    for linkedid in linkedids {
-        let row =
-            (endings::pbx.eq(pbx), endings::linkedid.eq(linkedid), endings::notice_id.eq(notice.to_string()));
-        let insert = diesel::insert_into(endings::table).values(row).on_conflict_do_nothing();
-        first &= on!(db, c => insert.execute(c))? == 1;
+    let (mut named, mut claimed) = (0, 0);
+    let notice = notice.to_string();
+    match db {
+        Db::Sqlite(c) => {
+            for linkedid in linkedids {
+                let row =
+                    (endings::pbx.eq(pbx), endings::linkedid.eq(linkedid), endings::notice_id.eq(&notice));
+                named += 1;
+                claimed +=
+                    diesel::insert_into(endings::table).values(row).on_conflict_do_nothing().execute(c)?;
+            }
+        }
+        Db::Postgres(c) => {
+            let linkedids: Vec<&str> = linkedids.into_iter().collect();
+            named = linkedids.len();
+            claimed = bulk::Claim { pbx, notice: &notice, linkedids }.execute(c)?;
+        }
     }
-    Ok(first)
+    Ok(claimed == named)
 }

@@ -99,8 +99,10 @@ impl Server {
     /// As libpq reads it, but stricter: what libpq would complain of by quoting it is refused here.
     fn of(rest: &str) -> Option<Server> {
         let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (login, place) = base.rsplit_once('@').map_or((None, base), |(login, place)| (Some(login), place));
-        let (user, password) = login.unwrap_or_default().split_once(':').unwrap_or((login.unwrap_or_default(), ""));
+        let (login, place) =
+            base.rsplit_once('@').map_or((None, base), |(login, place)| (Some(login), place));
+        let (user, password) =
+            login.unwrap_or_default().split_once(':').unwrap_or((login.unwrap_or_default(), ""));
         let odd = login.is_some_and(|login| login.contains(['/', '@'])) || query.contains('@');
         if odd || !whole_percents(rest) || rest.contains(|c: char| c.is_control() || c == ' ') {
             return None;
@@ -129,7 +131,10 @@ impl Server {
     pub(super) fn discreet(&self, said: &str) -> String {
         let said = said.trim().replace('\n', " ");
         let plain = percent_encoding::percent_decode_str(&self.password).decode_utf8_lossy();
-        [self.password.as_str(), &plain].into_iter().filter(|p| !p.is_empty()).fold(said, |said, p| said.replace(p, "…"))
+        [self.password.as_str(), &plain]
+            .into_iter()
+            .filter(|p| !p.is_empty())
+            .fold(said, |said, p| said.replace(p, "…"))
     }
 }
 
@@ -206,7 +211,9 @@ mod tests {
 
     #[test]
     fn what_is_asked_of_a_connection_can_be_asked_otherwise() {
-        let Place::Server(server) = Place::of("postgres://db/calls?connect_timeout=9").unwrap() else { panic!() };
+        let Place::Server(server) = Place::of("postgres://db/calls?connect_timeout=9").unwrap() else {
+            panic!()
+        };
         let (ours, theirs) = (server.dsn().find("connect_timeout=5"), server.dsn().find("connect_timeout=9"));
         assert!(ours.unwrap() < theirs.unwrap(), "{}", server.dsn());
         assert_eq!(server.discreet("no database \"calls\"\n"), "no database \"calls\"");

@@ -11,6 +11,7 @@ use super::{Place, StoreError};
 /// Times that keep a server that hangs, and a node that died, from holding others up. The last four are the
 /// server's own look at us: without them it would keep the locks of a machine that lost its power for hours.
 const PATIENCE: &str = "
+    SET default_transaction_isolation = 'read committed';
     SET statement_timeout = '30s';
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '15s';
@@ -48,7 +49,8 @@ pub(super) fn open(server: &Server, access: Access) -> Result<PgConnection, Stor
             StoreError::Open { place: place(), reason: server.discreet(&said) }
         }
     })?;
-    let failed = |e: DieselError| StoreError::Open { place: place(), reason: server.discreet(&e.to_string()) };
+    let failed =
+        |e: DieselError| StoreError::Open { place: place(), reason: server.discreet(&e.to_string()) };
     db.batch_execute(PATIENCE).map_err(failed)?;
     match access {
         Access::Read => db.batch_execute("SET default_transaction_read_only = on").map_err(failed)?,

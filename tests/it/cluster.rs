@@ -56,7 +56,10 @@ impl Cluster {
         }
         let cluster = Cluster { dir, programs, user, databases: Mutex::default() };
         cluster.end_with_this_process();
-        cluster.run("initdb", &["--no-sync", "--auth=trust", "--username=calljournal", "--encoding=UTF8", "--locale=C"]);
+        cluster.run(
+            "initdb",
+            &["--no-sync", "--auth=trust", "--username=calljournal", "--encoding=UTF8", "--locale=C"],
+        );
         let sockets = format!("unix_socket_directories = '{}'\n", cluster.dir.display());
         let file = cluster.data().join("postgresql.conf");
         let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
@@ -111,7 +114,13 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
-        let done = self.command(self.programs.join(program)).arg("-D").arg(self.data()).args(arguments).output().unwrap();
+        let done = self
+            .command(self.programs.join(program))
+            .arg("-D")
+            .arg(self.data())
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
@@ -120,7 +129,11 @@ impl Cluster {
             None => Command::new(program),
             Some((uid, gid)) => {
                 let mut command = Command::new("setpriv");
-                command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups").arg(program);
+                command
+                    .arg(format!("--reuid={uid}"))
+                    .arg(format!("--regid={gid}"))
+                    .arg("--clear-groups")
+                    .arg(program);
                 command
             }
         };

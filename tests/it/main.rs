@@ -7,6 +7,7 @@ mod agi;
 mod cluster;
 mod file;
 mod layout;
+mod outage;
 #[path = "both.rs"]
 mod postgres;
 mod schema;

@@ -16,7 +16,9 @@ fn declared() -> BTreeSet<String> {
     for line in SCHEMA.lines().map(str::trim) {
         if let Some((name, _)) = line.split_once(" (").filter(|_| line.ends_with(") {")) {
             table = name;
-        } else if let Some((name, kind)) = line.trim_end_matches(',').split_once(" -> ").filter(|_| line.ends_with(',')) {
+        } else if let Some((name, kind)) =
+            line.trim_end_matches(',').split_once(" -> ").filter(|_| line.ends_with(','))
+        {
             columns.insert(format!("{table}.{name}: {kind}"));
         }
     }
@@ -49,7 +51,8 @@ fn there(url: &str, sql: &str) -> BTreeSet<String> {
 #[test]
 fn sqlite_has_the_columns_that_the_program_knows() {
     let dir = tempfile::tempdir().unwrap();
-    let columns = "SELECT t.name || '.' || c.name || CASE WHEN c.\"notnull\" OR c.pk THEN ' not ' ELSE ' null ' END
+    let columns =
+        "SELECT t.name || '.' || c.name || CASE WHEN c.\"notnull\" OR c.pk THEN ' not ' ELSE ' null ' END
         || c.type AS s FROM sqlite_master t JOIN pragma_table_info(t.name) c
         WHERE t.type = 'table' AND t.name NOT LIKE '\\_\\_%' ESCAPE '\\' AND t.name <> 'sqlite_sequence'";
     assert_eq!(there(&sqlite::url(dir.path()), columns), declared());
