@@ -15,8 +15,8 @@ use crate::store::{Lane, StoreError, calls};
 /// Longest sleep before the clock is asked again: the machine's clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
-/// From the first event that waits to its settling. A call's events come in bursts (a ring group, the end of all
-/// channels): together they cost one fold and one commit, and the next ack does not wait for theirs one by one.
+/// From the first event that waits, or the first deadline, to the round that settles it. A call's events come in
+/// bursts (a ring group, the end of all channels): together they cost one fold and one commit.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// How long the database is left alone after it failed.
@@ -44,9 +44,12 @@ pub(super) async fn drive(inner: Shared) {
                 }
                 healthy = true;
                 note(&inner, &done);
-                if !done.more || gauged.elapsed() >= GAUGE_EVERY {
+                if done.more && gauged.elapsed() >= GAUGE_EVERY {
                     gauged = Stopwatch::start();
                     gauge(&inner).await;
+                }
+                if !done.more && !done.elsewhere {
+                    tell_behind(0, 0.0);
                 }
                 match done {
                     Round { more: true, .. } => {}
@@ -110,13 +113,10 @@ async fn rest(inner: &Inner, next_due: Option<Timestamp>) {
             None => LONGEST_SLEEP,
         };
         if until.is_zero() {
-            return;
+            return pause(inner, GATHER).await;
         }
         tokio::select! {
-            () = &mut rung => {
-                tokio::select! { () = inner.stopped.cancelled() => {} () = tokio::time::sleep(GATHER) => {} }
-                return;
-            }
+            () = &mut rung => return pause(inner, GATHER).await,
             () = inner.stopped.cancelled() => return,
             () = tokio::time::sleep(until.min(LONGEST_SLEEP)) => {}
         }
@@ -135,10 +135,14 @@ fn note(inner: &Inner, done: &Round) {
     }
 }
 
-/// Says how far settling is behind.
+/// Says how far settling is behind, while it is.
 async fn gauge(inner: &Inner) {
     let Ok(counts) = inner.store.counts().await else { return };
     let age = counts.oldest_unsettled.map_or(0.0, |at| at.duration_until(inner.clock.now()).as_secs_f64());
-    metrics::gauge!("calljournal_events_unsettled").set(counts.unsettled as f64);
+    tell_behind(counts.unsettled, age);
+}
+
+fn tell_behind(events: u64, age: f64) {
+    metrics::gauge!("calljournal_events_unsettled").set(events as f64);
     metrics::gauge!("calljournal_unsettled_age_seconds").set(age.max(0.0));
 }

@@ -83,6 +83,8 @@ struct Group {
     pbx: String,
     /// Ids under which parts of it are stored.
     calls: BTreeSet<String>,
+    /// Channels that its events name and that are in no call yet.
+    strangers: BTreeSet<String>,
     /// Its unsettled events.
     fresh: Vec<(Entry, Event)>,
 }
@@ -309,6 +311,8 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
         let mut keys: BTreeSet<(String, String)> =
             channels(&event).map(|c| (event.pbx.clone(), c.to_owned())).collect();
         let calls: BTreeSet<String> = keys.iter().filter_map(|k| homes.get(k).cloned()).collect();
+        let strangers: Vec<String> =
+            keys.iter().filter(|k| !homes.contains_key(k)).map(|(_, channel)| channel.clone()).collect();
         // An id of a call is no uniqueid and no pbx is called "".
         keys.extend(calls.iter().map(|id| (String::new(), id.clone())));
         let met: BTreeSet<usize> = keys.iter().filter_map(|k| places.get(k).copied()).collect();
@@ -319,10 +323,12 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
         for other in met.into_iter().skip(1) {
             let other_group = std::mem::take(&mut groups[other]);
             groups[place].calls.extend(other_group.calls);
+            groups[place].strangers.extend(other_group.strangers);
             groups[place].fresh.extend(other_group.fresh);
             places.values_mut().filter(|at| **at == other).for_each(|at| *at = place);
         }
         groups[place].calls.extend(calls);
+        groups[place].strangers.extend(strangers);
         groups[place].fresh.push((entry, event));
         places.extend(keys.into_iter().map(|k| (k, place)));
     }
@@ -385,9 +391,7 @@ fn settle(
             told.extend(tell_merged(db, old, &call, terms)?);
         }
     }
-    // Each channel once, though most events of a call name the same ones.
-    let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
-    ledger::join(db, &id, &call.pbx, named)?;
+    ledger::join(db, &id, &call.pbx, group.strangers.iter().map(String::as_str))?;
     let noted = entries
         .iter()
         .zip(&notes)
@@ -445,24 +449,24 @@ fn tell_end(
         (call.id.notice(CORRECTED, record.corrections.cast_unsigned()), CORRECTED)
     };
     record.told_print = Some(print);
-    let data = serde_json::to_value(call).map_err(|e| StoreError::corrupt(e.to_string()))?;
-    tell(db, id, kind, call, &data, terms)
+    tell(db, id, kind, call, record.doc(), terms)
 }
 
 /// Tells that an id which was told outside is now another name of `into`.
 fn tell_merged(db: &mut Db, from: &str, into: &Call, terms: &Terms<'_>) -> Result<Option<Told>, StoreError> {
     let old: CallId =
         from.parse().map_err(|_| StoreError::corrupt(format!("{from:?} is no id of a call")))?;
-    let data = json!({ "from": from, "into": into.id });
+    let data = json!({ "from": from, "into": into.id }).to_string();
     tell(db, old.notice(MERGED, 0), MERGED, into, &data, terms)
 }
 
+/// `data` is JSON.
 fn tell(
     db: &mut Db,
     id: Uuid,
     kind: &'static str,
     call: &Call,
-    data: &serde_json::Value,
+    data: &str,
     terms: &Terms<'_>,
 ) -> Result<Option<Told>, StoreError> {
     // Corrections and merges speak of what was told at the end: who wants that wants them too.
@@ -471,7 +475,8 @@ fn tell(
     };
     let endpoints: Vec<&str> =
         terms.policy.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
-    let body = json!({ "type": kind, "timestamp": terms.now, "data": data }).to_string();
+    let (quoted, now) = (json!(kind), json!(terms.now));
+    let body = format!(r#"{{"type":{quoted},"timestamp":{now},"data":{data}}}"#);
     let notice = Notice { id, call: call.id.to_string(), kind, created: terms.now, body };
     let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };
     Ok(outbox::create(db, &notice, &endpoints)?.then_some(told))
