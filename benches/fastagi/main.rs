@@ -13,6 +13,10 @@
 #![allow(missing_docs)] // a program, not a library
 
 mod bare;
+/// The PostgreSQL of the tests, with `fsync` on here.
+#[allow(dead_code)]
+#[path = "../../tests/it/cluster.rs"]
+mod cluster;
 mod load;
 mod parts;
 mod server;
@@ -47,6 +51,9 @@ struct Options {
     /// Calls stored beforehand; may be repeated.
     #[arg(long, value_name = "N")]
     calls: Vec<u64>,
+    /// Leave PostgreSQL out.
+    #[arg(long)]
+    no_postgres: bool,
     /// What cargo hands to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -65,19 +72,21 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/fastagi");
     std::fs::create_dir_all(&dir)?;
+    let parts = if options.parts.is_empty() { Part::ALL.to_vec() } else { options.parts };
     let calls = match (options.calls.is_empty(), options.quick) {
         (false, _) => options.calls,
         (true, true) => vec![10_000],
         (true, false) => vec![10_000, 1_000_000],
     };
+    let wants_postgres = parts.iter().any(|part| [Part::Closed, Part::Open].contains(part));
     let run = Run {
         program: options.program,
         dir,
         calls,
+        postgres: if wants_postgres && !options.no_postgres { cluster::Cluster::start("") } else { None },
         rounds: if options.quick { 1 } else { 5 },
         window: if options.quick { Duration::from_secs(1) } else { Duration::from_secs(2) },
     };
-    let parts = if options.parts.is_empty() { Part::ALL.to_vec() } else { options.parts };
     println!("{}", run.heading()?);
     for part in parts {
         println!("{}", run.measure(part)?);

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::cluster::Cluster;
 use crate::load::{Load, Outcome};
 use crate::server::{Server, slow_disk};
-use crate::store::{Filler, Store, backlog, url};
+use crate::store::{Filler, Place, Store, backlog};
 use crate::table::{Table, grouped, median};
 use crate::talk;
 
@@ -37,6 +38,8 @@ pub struct Run {
     pub dir: PathBuf,
     /// Calls stored beforehand.
     pub calls: Vec<u64>,
+    /// `None` where there is none to be had on this machine.
+    pub postgres: Option<Cluster>,
     /// Windows of each server at each point.
     pub rounds: usize,
     /// How long each is.
@@ -49,10 +52,10 @@ struct Window {
     cpu_us: f64,
 }
 
-/// A server with its database, and the bare one that it is compared with.
-struct Pair {
-    bare: Server,
-    ours: Server,
+/// One of ours, with its database.
+struct Ours {
+    backend: &'static str,
+    server: Server,
     store: Store,
 }
 
@@ -63,7 +66,7 @@ impl Run {
         let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or_default();
         let cores = std::thread::available_parallelism()?;
         Ok(format!(
-            "calljournal {} · {cores} cores of {} · {} windows of {:?} · PostgreSQL: not measured yet\n",
+            "calljournal {} · {cores} cores of {} · {} windows of {:?}\n",
             env!("CARGO_PKG_VERSION"),
             model.trim_start_matches([' ', '\t', ':']),
             self.rounds,
@@ -86,37 +89,54 @@ impl Run {
 
     fn loads(&self, filler: &Filler<'_>, loads: &[Load]) -> anyhow::Result<String> {
         let mut table = Table::new(&HEAD);
-        for &calls in &self.calls {
-            let mut pair = self.pair(&filler.filled(calls)?, None)?;
-            for &load in loads {
-                self.point(&mut pair, load, &format!("{} calls", grouped(calls as f64)), &mut table)?;
+        let bare = Server::bare()?;
+        for (n, &calls) in self.calls.iter().enumerate() {
+            let mut places = vec![filler.filled(calls)?];
+            // Filled anew for each run, so with few calls alone.
+            if let Some(cluster) = self.postgres.as_ref().filter(|_| n == 0) {
+                places.push(filler.filled_server(cluster, calls)?);
             }
-            eprintln!("peak memory with {calls} calls: {:.0} MiB", pair.ours.peak_memory()?);
-            pair.ours.stop()?;
+            let ours = places.iter().map(|place| self.ours(place, None));
+            let mut ours = ours.collect::<anyhow::Result<Vec<_>>>()?;
+            for &load in loads {
+                self.point(&bare, &mut ours, load, &format!("{} calls", grouped(calls as f64)), &mut table)?;
+            }
+            for Ours { server, backend, .. } in ours {
+                eprintln!("peak memory on {backend} with {calls} calls: {:.0} MiB", server.peak_memory()?);
+                server.stop()?;
+            }
         }
         Ok(table.to_string())
     }
 
-    fn pair(&self, file: &Path, preload: Option<&Path>) -> anyhow::Result<Pair> {
-        let ours = Server::calljournal(&self.program, &self.dir, &url(file), preload)?;
-        let mut store = Store::open(file)?;
+    fn ours(&self, place: &Place, preload: Option<&Path>) -> anyhow::Result<Ours> {
+        let server = Server::calljournal(&self.program, &self.dir, &place.url(), preload)?;
+        let mut store = Store::open(place)?;
         store.quiet()?;
-        Ok(Pair { bare: Server::bare()?, ours, store })
+        Ok(Ours { backend: place.backend(), server, store })
     }
 
-    /// One load on both servers in turns, each of them alone on the machine.
-    fn point(&self, pair: &mut Pair, load: Load, of: &str, table: &mut Table) -> anyhow::Result<()> {
-        let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    /// One load on all servers in turns, each of them alone on the machine.
+    fn point(
+        &self,
+        bare: &Server,
+        ours: &mut [Ours],
+        load: Load,
+        of: &str,
+        table: &mut Table,
+    ) -> anyhow::Result<()> {
+        let mut limit = Vec::new();
+        let mut windows: Vec<Vec<Window>> = ours.iter().map(|_| Vec::new()).collect();
         for round in 1..=self.rounds {
-            eprintln!("{of}, {}, round {round} of {}", name(load), self.rounds);
-            bare.push(self.window(&pair.bare, load, None)?);
-            ours.push(self.window(&pair.ours, load, Some(&mut pair.store))?);
+            for (one, windows) in ours.iter_mut().zip(&mut windows) {
+                eprintln!("{of}, {}, {}, round {round} of {}", name(load), one.backend, self.rounds);
+                limit.push(self.window(bare, load, None)?);
+                windows.push(self.window(&one.server, load, Some(&mut one.store))?);
+            }
         }
-        let ratio =
-            median(ours.iter().zip(&bare).map(|(o, b)| o.outcome.rate() / b.outcome.rate()).collect());
-        for (server, windows, ratio) in [("bare", &bare, 1.0), ("SQLite", &ours, ratio)] {
+        let row = |server: &str, windows: &[Window], ratio: f64| {
             let middle = |of: fn(&Window) -> f64| median(windows.iter().map(of).collect());
-            table.row(vec![
+            vec![
                 format!("{of}, {}", name(load)),
                 server.to_owned(),
                 grouped(middle(|w| w.outcome.rate())),
@@ -125,7 +145,14 @@ impl Run {
                 format!("{:.2}", middle(|w| w.outcome.ack_ms(990))),
                 format!("{:.0}", middle(|w| w.cpu_us)),
                 windows.iter().map(|w| w.outcome.failed).sum::<usize>().to_string(),
-            ]);
+            ]
+        };
+        table.row(row("bare", &limit, 1.0));
+        for (n, (one, windows)) in ours.iter().zip(&windows).enumerate() {
+            // Each window beside the one of the bare server just before it.
+            let beside = limit.iter().skip(n).step_by(ours.len());
+            let ratios = windows.iter().zip(beside).map(|(o, b)| o.outcome.rate() / b.outcome.rate());
+            table.row(row(one.backend, windows, median(ratios.collect())));
         }
         Ok(())
     }
@@ -150,9 +177,10 @@ impl Run {
             return Ok("Slow disk: not measured, there is no C compiler (`cc`).\n".to_owned());
         };
         let mut table = Table::new(&HEAD);
-        let mut pair = self.pair(&filler.filled(10_000)?, Some(&library))?;
+        let bare = Server::bare()?;
+        let mut ours = [self.ours(&filler.filled(10_000)?, Some(&library))?];
         for load in [Load::Closed(1), Load::Closed(128), Load::Open(500)] {
-            self.point(&mut pair, load, "sync + 5 ms", &mut table)?;
+            self.point(&bare, &mut ours, load, "sync + 5 ms", &mut table)?;
         }
         Ok(table.to_string())
     }
@@ -162,10 +190,10 @@ impl Run {
         let mut table = Table::new(&["settling", "value"]);
         for (name, load) in [("nothing else", None), ("500 accepts/s", Some(Load::Open(500)))] {
             eprintln!("settling a backlog of {calls} calls beside {name}");
-            let file = filler.copy(&filler.filled(10_000)?, "backlog.db")?;
-            let waiting = backlog(&file, calls)?;
-            let ours = Server::calljournal(&self.program, &self.dir, &url(&file), None)?;
-            let (since, mut store) = (Instant::now(), Store::open(&file)?);
+            let place = filler.copy(10_000, "backlog.db")?;
+            let waiting = backlog(&place, calls)?;
+            let ours = Server::calljournal(&self.program, &self.dir, &place.url(), None)?;
+            let (since, mut store) = (Instant::now(), Store::open(&place)?);
             let told = store.number("SELECT max(id) AS n FROM events")?;
             let backlogged =
                 format!("SELECT count(*) AS n FROM events WHERE NOT settled AND id <= {told} LIMIT 1");
@@ -193,9 +221,9 @@ impl Run {
 
     fn large_call(&self, filler: &Filler<'_>) -> anyhow::Result<String> {
         const EVENTS: u64 = 10_000;
-        let file = filler.copy(&filler.seed()?, "large.db")?;
-        let ours = Server::calljournal(&self.program, &self.dir, &url(&file), None)?;
-        let mut store = Store::open(&file)?;
+        let place = Place::File(filler.seed()?);
+        let ours = Server::calljournal(&self.program, &self.dir, &place.url(), None)?;
+        let mut store = Store::open(&place)?;
         let began = talk::since_epoch();
         eprintln!("telling a call of {EVENTS} events");
         let mut refused = 0;

@@ -102,6 +102,8 @@ pub(super) struct Parts {
     index: BTreeMap<String, usize>,
     /// Channels that are known to report, whether or not they have.
     hooked: BTreeSet<String>,
+    /// How many of them have reported their end.
+    ended: usize,
 }
 
 /// What comes from the first event that knows it and never changes.
@@ -224,6 +226,7 @@ impl Parts {
             return format!("no change: channel of {who} had ended before");
         }
         part.ended = Some(at);
+        self.ended += 1;
         if self.all_ended() {
             format!("channel of {who} ended; it was the last")
         } else {
@@ -253,7 +256,7 @@ impl Parts {
 
     /// Whether every channel that is known to report has reported its end.
     pub fn all_ended(&self) -> bool {
-        self.hooked.iter().all(|uid| self.by_uniqueid(uid).is_some_and(|p| p.ended.is_some()))
+        self.ended == self.hooked.len()
     }
 
     pub fn by_uniqueid(&self, uniqueid: &str) -> Option<&Part> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::settle::{Round, Terms, Told, round};
-use super::{Inner, Shared};
+use super::{Inner, Shared, accept};
 use crate::clock::Stopwatch;
 use crate::store::{Lane, StoreError, calls};
 
@@ -18,6 +18,11 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// From the first event that waits, or the first deadline, to the round that settles it. A call's events come in
 /// bursts (a ring group, the end of all channels): together they cost one fold and one commit.
 const GATHER: Duration = Duration::from_millis(50);
+
+/// Who is behind while events come in gives the acks this many times its own time, for so long at most: a flood
+/// of events is written down first and made sense of after it.
+const WAY_FOR_ACCEPTS: u32 = 3;
+const BEHIND_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How long the database is left alone after it failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -36,6 +41,7 @@ pub(super) async fn drive(inner: Shared) {
     try_again(&inner).await;
     let mut healthy = true;
     let mut gauged = Stopwatch::start();
+    let mut abreast = Stopwatch::start();
     while !inner.stopped.is_cancelled() {
         match settle_some(&inner).await {
             Ok(done) => {
@@ -48,11 +54,18 @@ pub(super) async fn drive(inner: Shared) {
                     gauged = Stopwatch::start();
                     gauge(&inner).await;
                 }
-                if !done.more && !done.elsewhere {
-                    tell_behind(0, 0.0);
+                if !done.more {
+                    abreast = Stopwatch::start();
+                    if !done.elsewhere {
+                        tell_behind(0, 0.0);
+                    }
                 }
                 match done {
-                    Round { more: true, .. } => {}
+                    Round { more: true, took, .. } => {
+                        if accept::is_busy(&inner) && abreast.elapsed() < BEHIND_AT_MOST {
+                            pause(&inner, took * WAY_FOR_ACCEPTS).await;
+                        }
+                    }
                     Round { elsewhere: true, .. } => pause(&inner, ELSEWHERE).await,
                     Round { next_due, .. } => rest(&inner, next_due).await,
                 }

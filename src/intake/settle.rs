@@ -9,6 +9,7 @@
 //! of the nodes differ by far less than the grace time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::{Policy, Subscription};
 use crate::call::{Call, CallId, Folded, State, Verdict, fold, identity};
+use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
 use crate::store::ledger::{self, Entry};
@@ -26,9 +28,10 @@ use crate::store::{Db, StoreError, Writer, hold};
 /// Unsettled events that one round takes.
 const EVENTS_A_ROUND: usize = 64;
 
-/// Calls that a round settles even where an accept waits: more to a commit, or settling would fall far behind
-/// on a slow disk.
-const CALLS_A_ROUND: usize = 8;
+/// Calls, and time spent on them, that a round gives even where an accept waits: less to a commit, and settling
+/// would fall far behind on a slow disk.
+const CALLS_A_ROUND: usize = 2;
+const TIME_A_ROUND: Duration = Duration::from_millis(1);
 
 /// How often a round is tried again that another transaction was in the way of, and how often its locks are
 /// looked at.
@@ -66,6 +69,8 @@ pub(super) struct Round {
     pub elsewhere: bool,
     /// The notices that were created.
     pub notices: Vec<Told>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A notice that was created, for the log.
@@ -105,6 +110,12 @@ struct Plan {
 /// # Errors
 /// When the database refuses for a reason that will pass; the round is then to be tried again later.
 pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
+    let since = Stopwatch::start();
+    let done = as_one(writer, terms)?;
+    Ok(Round { took: since.elapsed(), ..done })
+}
+
+fn as_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
     let mut together = settle_together(writer, terms);
     for _ in 0..TRIES {
         match &together {
@@ -119,13 +130,13 @@ pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, Sto
 }
 
 fn settle_together(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
-    let accept_waits = writer.accept_waits();
+    let (accept_waits, since) = (writer.accept_waits(), Stopwatch::start());
     writer.tx("settle", |db| {
         let plan = plan(db, terms)?;
         let mut round = Round::default();
         for (n, group) in plan.groups.iter().enumerate() {
             // What is left was seen to have nothing to do with what is done, so each call is judged rightly.
-            if n >= CALLS_A_ROUND && accept_waits() {
+            if n >= CALLS_A_ROUND && since.elapsed() >= TIME_A_ROUND && accept_waits() {
                 round.more = true;
                 break;
             }

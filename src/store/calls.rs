@@ -8,9 +8,9 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::db::on;
 use super::ledger::{time, to_json};
 use super::schema::{call_aliases, calls, cdr, events, legs, members, notices, set_aside};
-use super::db::on;
 use super::{Db, StoreError, bulk, ready};
 use crate::call::cdr::Row;
 use crate::call::{Call, Leg, State};
@@ -131,9 +131,7 @@ pub fn save(db: &mut Db, record: &Record, call: &Call, old: Option<&Record>) -> 
         (Some(_), Db::Sqlite(c)) => {
             ready::Update { id: &record.id, changes: record.as_changeset() }.execute(c)?
         }
-        (Some(_), Db::Postgres(c)) => {
-            diesel::update(calls::table.find(&record.id)).set(record).execute(c)?
-        }
+        (Some(_), Db::Postgres(c)) => diesel::update(calls::table.find(&record.id)).set(record).execute(c)?,
         (None, db) => on!(db, c => diesel::insert_into(calls::table).values(record).execute(c))?,
     };
     if old.is_none_or(|old| old.doc != record.doc) {

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use super::schema::{events, members, spool_marks};
 use super::db::on;
+use super::schema::{events, members, spool_marks};
 use super::{Db, StoreError, bulk, ready};
 use crate::event::Event;
 
