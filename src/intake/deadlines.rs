@@ -96,7 +96,12 @@ async fn settle_some(inner: &Shared) -> Result<Round, StoreError> {
     let (answer, answered) = oneshot::channel();
     let job = inner.clone();
     inner.store.post(Lane::Settle, move |writer| {
-        let terms = Terms { policy: &job.policy, now: job.clock.now(), released: job.is_released() };
+        let terms = Terms {
+            policy: &job.policy,
+            recent: &job.recent,
+            now: job.clock.now(),
+            released: job.is_released(),
+        };
         let _ = answer.send(round(writer, &terms));
     })?;
     let lost = || StoreError::Panicked { transaction: "settle", what: "see the log".to_owned() };

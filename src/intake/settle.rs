@@ -16,6 +16,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::recent::{Known, Recent};
 use super::{Policy, Subscription};
 use crate::call::{Call, CallId, Folded, State, Verdict, fold, identity};
 use crate::clock::Stopwatch;
@@ -51,6 +52,7 @@ const MERGED: &str = "call.merged";
 /// What a round is judged by.
 pub(super) struct Terms<'a> {
     pub policy: &'a Policy,
+    pub recent: &'a Recent,
     pub now: Timestamp,
     /// Whether calls may be told as over.
     pub released: bool,
@@ -359,13 +361,14 @@ fn settle(
     terms: &Terms<'_>,
     known_until: Timestamp,
 ) -> Result<Vec<Told>, StoreError> {
-    if let Some(call) = full(db, group)? {
+    let stored = ledger::count_of(db, group.calls.iter().map(String::as_str))?;
+    if let Some(call) = full(group, stored) {
         let note = format!("not told: the call has more than {MOST_EVENTS_A_CALL} events");
         let done: Vec<(i64, &str)> = group.fresh.iter().map(|(entry, _)| (entry.id, note.as_str())).collect();
         ledger::settle(db, Some(call), &done)?;
         return Ok(Vec::new());
     }
-    let (entries, events) = all_events(db, group)?;
+    let (known, events) = all_events(db, group, stored, terms.recent)?;
     let Some(Folded { mut call, standing, notes }) = fold(&events, &terms.policy.numbering) else {
         return Err(StoreError::corrupt(format!("no call comes of the events of {:?}", group.calls)));
     };
@@ -403,37 +406,45 @@ fn settle(
         }
     }
     ledger::join(db, &id, &call.pbx, group.strangers.iter().map(String::as_str))?;
-    let noted = entries
-        .iter()
-        .zip(&notes)
-        .filter(|(entry, note)| !entry.settled || entry.note.as_ref() != Some(note));
-    let noted: Vec<(i64, &str)> = noted.map(|(entry, note)| (entry.id, note.as_str())).collect();
+    let noted =
+        known.iter().zip(&notes).filter(|(known, note)| !known.settled || known.note.as_ref() != Some(note));
+    let noted: Vec<(i64, &str)> = noted.map(|(known, note)| (known.id, note.as_str())).collect();
     ledger::settle(db, Some(&id), &noted)?;
     calls::release(db, &id)?;
     if due.is_none() {
         told.extend(tell_end(db, &call, &mut record, &events, terms)?);
     }
     calls::save(db, &record, &call, own)?;
+    if !hold::needed(db) {
+        terms.recent.keep(&id, known, notes, events);
+    }
     Ok(told)
 }
 
 /// The call that the group's events go to without being told, where it has too many.
-fn full<'g>(db: &mut Db, group: &'g Group) -> Result<Option<&'g str>, StoreError> {
-    let Some(first) = group.calls.first() else { return Ok(None) };
-    let stored = ledger::count_of(db, group.calls.iter().map(String::as_str))?;
+fn full(group: &Group, stored: usize) -> Option<&str> {
     let full = !group.fresh.is_empty() && stored + group.fresh.len() > MOST_EVENTS_A_CALL;
-    Ok(full.then_some(first))
+    group.calls.first().filter(|_| full).map(String::as_str)
 }
 
 /// The stored events of the group and its fresh ones, in the order of acceptance.
-fn all_events(db: &mut Db, group: &Group) -> Result<(Vec<Entry>, Vec<Event>), StoreError> {
-    let mut all = Vec::new();
-    for entry in ledger::events_of(db, group.calls.iter().map(String::as_str))? {
-        let event = entry.event()?;
-        all.push((entry, event));
-    }
-    all.extend(group.fresh.iter().cloned());
-    all.sort_by_key(|(entry, _)| entry.id);
+fn all_events(
+    db: &mut Db,
+    group: &Group,
+    stored: usize,
+    recent: &Recent,
+) -> Result<(Vec<Known>, Vec<Event>), StoreError> {
+    let known = |entry: &Entry| Known { id: entry.id, note: entry.note.clone(), settled: entry.settled };
+    let kept = group.calls.first().filter(|_| group.calls.len() == 1).and_then(|c| recent.take(c, stored));
+    let mut all = match kept {
+        Some(all) => all,
+        None => ledger::events_of(db, group.calls.iter().map(String::as_str))?
+            .into_iter()
+            .map(|entry| Ok((known(&entry), entry.into_event()?)))
+            .collect::<Result<Vec<_>, StoreError>>()?,
+    };
+    all.extend(group.fresh.iter().map(|(entry, event)| (known(entry), event.clone())));
+    all.sort_by_key(|(known, _)| known.id);
     Ok(all.into_iter().unzip())
 }
 

@@ -180,25 +180,34 @@ impl Entry {
     /// # Errors
     /// [`StoreError::Corrupt`] where somebody else wrote into our table.
     pub fn event(&self) -> Result<Event, StoreError> {
-        self.read().map_err(|reason| StoreError::corrupt(format!("event {}: {reason}", self.id)))
+        self.clone().into_event()
     }
 
-    fn read(&self) -> Result<Event, String> {
+    /// The event itself; see [`Entry::event`].
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where somebody else wrote into our table.
+    pub fn into_event(self) -> Result<Event, StoreError> {
+        let id = self.id;
+        self.read().map_err(|reason| StoreError::corrupt(format!("event {id}: {reason}")))
+    }
+
+    fn read(self) -> Result<Event, String> {
         let json = |text: &str| serde_json::from_str(text).map_err(|e| e.to_string());
         let time = |micros| time(micros).map_err(|e| e.to_string());
         Ok(Event {
-            token: self.token.parse().map_err(|_| "token")?,
+            token: self.token.try_into().map_err(|_| "token")?,
             feed: word(&self.feed)?,
             kind: word(&self.kind)?,
-            pbx: self.pbx.clone(),
-            uid: self.uid.clone(),
-            linkedid: self.linkedid.clone(),
-            root: self.root.clone(),
+            pbx: self.pbx,
+            uid: self.uid,
+            linkedid: self.linkedid,
+            root: self.root,
             seq: self.seq.map(u32::try_from).transpose().map_err(|e| e.to_string())?,
             at: time(self.at_us)?,
             timed: self.timed,
             received: time(self.received_us)?,
-            channel: self.channel.clone(),
+            channel: self.channel,
             facts: json(&self.facts)?,
             agi: self.agi.as_deref().map(json).transpose()?.unwrap_or_default(),
         })

@@ -9,6 +9,8 @@ mod crash;
 pub mod intake;
 #[path = "kill.rs"]
 mod kill;
+#[path = "large.rs"]
+mod large;
 #[path = "notify.rs"]
 mod notify;
 #[path = "serve.rs"]
