@@ -3,7 +3,10 @@
 //! An [`Event`] is plain data and is valid before it goes anywhere: its text is UTF-8 without control
 //! characters, every value is bounded, its time is within reason. Whatever a call, a peer or a file may
 //! contain is made harmless here, once, for every feed. This file knows the argument form that the dialplan
-//! sends (`name=value`, percent-encoded) and nothing about sockets, files, calls or the database.
+//! sends (`name=value`, percent-encoded) and nothing about sockets, files, calls or the database. [`key`] takes apart
+//! the name that other systems know a call by.
+
+pub mod key;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +15,8 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode;
 use serde::{Deserialize, Serialize};
+
+use key::CallKey;
 
 /// The only version of the argument form there is: the dialplan sends it as `v=1`.
 pub const CONTRACT: &str = "1";
@@ -93,6 +98,8 @@ pub enum Feed {
     Agi,
     /// A line that the dialplan wrote to the spool while the server was away.
     Spool,
+    /// A post of ast-ami, which hears it from Asterisk's manager interface.
+    Push,
 }
 
 /// An event's name, `uid-seq-kind-time`: 1 to 96 of `A-Z a-z 0-9 . _ -`.
@@ -182,6 +189,34 @@ impl Event {
     pub fn ties(&self) -> impl Iterator<Item = &str> {
         [Some(self.linkedid.as_str()), self.root.as_deref(), self.fact("caller")].into_iter().flatten()
     }
+
+    /// The call key that the event carries, where it has one with a time stamp.
+    #[must_use]
+    pub fn key(&self) -> Option<CallKey<'_>> {
+        CallKey::parse(self.fact("key")?)
+    }
+
+    /// The call key, where it names the call at hand: a channel may have inherited it from an earlier one. It was
+    /// made when the call began, which the linkedid tells by the pbx's own clock, or just now.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        let key = self.key()?;
+        let near = key.is_near(self.at) || born(&self.linkedid).is_some_and(|born| key.is_near(born));
+        near.then(|| key.as_str())
+    }
+
+    /// Whether the event is about a call of which only the key is known, and no channel.
+    #[must_use]
+    pub fn knows_key_alone(&self) -> bool {
+        key::is_key(&self.uid)
+    }
+
+    /// Whether the event was told by somebody who heard of it, without its time and out of order. Such a word fills
+    /// in what the dialplan did not say, and never goes before its own.
+    #[must_use]
+    pub fn is_hearsay(&self) -> bool {
+        self.feed == Feed::Push
+    }
 }
 
 /// Text from outside as we keep it: invalid UTF-8 replaced, control characters and those that reverse the
@@ -220,6 +255,12 @@ fn read_facts<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Facts {
         facts.entry(clean(name)).or_insert_with(|| clean(&value));
     }
     facts
+}
+
+/// The second in which a channel was made, which its uniqueid begins with: `[systemname-]epoch.serial`.
+fn born(uniqueid: &str) -> Option<Timestamp> {
+    let (second, _) = uniqueid.rsplit('-').next()?.split_once('.')?;
+    Timestamp::from_second(second.parse().ok()?).ok()
 }
 
 fn take(facts: &mut Facts, name: &str) -> Option<String> {
@@ -324,6 +365,7 @@ impl Feed {
         match self {
             Feed::Agi => "agi",
             Feed::Spool => "spool",
+            Feed::Push => "push",
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  feed/agi ──┐
-//!             ├─> Event ──> intake ──> call (pure) ──> store ──> notify ──> the world
-//!  feed/spool ┘             one door                     │
+//!  feed/spool ├─> Event ──> intake ──> call (pure) ──> store ──> notify ──> the world
+//!  feed/push ─┘             one door                     │
 //!                           for writing                  └──> api · cli   (read)
 //! ```
 //!

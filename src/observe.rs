@@ -19,6 +19,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_events_accepted_total", "Events made durable, by feed"),
     ("calljournal_events_duplicate_total", "Events told before"),
     ("calljournal_calls_set_aside_total", "Calls that could not be settled"),
+    ("calljournal_push_posts_total", "Posts of ast-ami, by outcome"),
+    ("calljournal_calls_forgotten_total", "Calls deleted because they ended longer ago than store.keep_days"),
     ("calljournal_spool_events_total", "Events taken in from the spool"),
     ("calljournal_spool_garbage_total", "Lines of the spool that are no event, by reason"),
     ("calljournal_notices_created_total", "Notices written to the outbox, by kind"),
@@ -39,6 +41,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
 /// What spreads: name, unit, upper bounds, what it tells.
 const HISTOGRAMS: &[(&str, Unit, &[f64], &str)] = &[
     ("calljournal_agi_ack_seconds", Unit::Seconds, &MOMENTS, "From the connection to the ack"),
+    ("calljournal_push_answer_seconds", Unit::Seconds, &MOMENTS, "From a post of ast-ami to the answer"),
     ("calljournal_store_seconds", Unit::Seconds, &MOMENTS, "Time of a transaction, by name"),
     ("calljournal_accept_batch", Unit::Count, &NUMBERS, "Events made durable by one commit"),
     (

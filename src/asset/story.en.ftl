@@ -23,6 +23,7 @@ remark = { $text }
 ended-caller = Ended by the caller after { $talk }
 ended-called = Ended by { $who } after { $talk }
 ended-pbx = Ended by the phone system after { $talk }
+ended = Ended after { $talk }
 gave-up = The caller gave up after { $wait }
 unanswered = Nobody answered; the call ended after { $wait }
 not-connected = The call was not put through

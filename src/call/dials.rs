@@ -13,6 +13,9 @@ use super::fold::{Part, Parts, endpoint, fill, is_number};
 use super::legs::{Outcome, Role};
 use crate::event::Event;
 
+/// How far the time of a phone that only ast-ami told of may be off.
+const HEARD_WITHIN: SignedDuration = SignedDuration::from_secs(2);
+
 /// One `Dial()` of a channel.
 #[derive(Debug, Clone)]
 pub(super) struct Dial {
@@ -158,7 +161,8 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
 
 fn rang_in(part: &Part, dial: &Dial, result: &Outcomes) -> bool {
     let until = result.ended.unwrap_or(Timestamp::MAX);
-    part.role == Some(Role::Called) && (dial.at..=until).contains(&part.started)
+    let began = if part.heard { dial.at.saturating_sub(HEARD_WITHIN).unwrap_or(dial.at) } else { dial.at };
+    part.role == Some(Role::Called) && (began..=until).contains(&part.started)
 }
 
 /// Who was picked up, where that phone told nothing itself. One that did learns what only Dial knew.

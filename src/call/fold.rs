@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::dials::{Dial, unheard};
+use super::hearsay;
 use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
 use super::outcome::finish;
@@ -33,9 +34,11 @@ pub struct Folded {
 pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     let mut parts = Parts::default();
     let mut notes = vec!["duplicate: told before".to_owned(); events.len()];
-    for placed in in_order(events) {
+    let (heard, told): (Vec<_>, Vec<_>) = in_order(events).into_iter().partition(|p| p.event.is_hearsay());
+    for placed in told {
         notes[placed.index] = parts.take(placed);
     }
+    hearsay::fill_in(&mut parts, &heard, &mut notes);
     let standing = Standing {
         all_ended: parts.all_ended(),
         gap: has_gap(events),
@@ -60,6 +63,10 @@ pub(super) struct Part {
     pub answered: Option<Timestamp>,
     pub ended: Option<Timestamp>,
     pub farewell: Farewell,
+    /// Whether ast-ami alone told of the channel.
+    pub heard: bool,
+    /// Whether it was ast-ami that told of its end.
+    pub end_heard: bool,
     /// When it was told that its phone would ring.
     pub rang: Option<Timestamp>,
     /// What came of it, where the channel that dialled it said so.
@@ -123,10 +130,7 @@ pub(super) struct Pinned {
 impl Parts {
     fn take(&mut self, placed: Placed<'_>) -> String {
         let event = placed.event;
-        if self.pbx.is_empty() {
-            self.pbx.clone_from(&event.pbx);
-        }
-        self.linkedids.extend([Some(&event.linkedid), event.root.as_ref()].into_iter().flatten().cloned());
+        self.belongs(event);
         self.hooked
             .extend([Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten().map(Into::into));
         let at = placed.at;
@@ -138,6 +142,26 @@ impl Parts {
             Kind::Note => self.remark(event, at, "text", false),
             Kind::Record => self.remark(event, at, "file", true),
             Kind::Hangup => self.hangup(event, at),
+        }
+    }
+
+    /// An event of this call: whose it is, and by which names it is known.
+    pub fn belongs(&mut self, event: &Event) {
+        if self.pbx.is_empty() {
+            self.pbx.clone_from(&event.pbx);
+        }
+        self.linkedids.extend([Some(&event.linkedid), event.root.as_ref()].into_iter().flatten().cloned());
+    }
+
+    /// A channel that is known to report its end.
+    pub fn hook(&mut self, uniqueid: &str) {
+        self.hooked.insert(uniqueid.to_owned());
+    }
+
+    /// Where there is nothing but halves of Local channels, they report.
+    pub fn hook_someone(&mut self) {
+        if self.hooked.is_empty() {
+            self.hooked.extend(self.list.iter().map(|part| part.uniqueid.clone()));
         }
     }
 
@@ -234,7 +258,8 @@ impl Parts {
         }
     }
 
-    fn part(&mut self, event: &Event, at: Timestamp) -> &mut Part {
+    /// The part of the event's channel; where there is none yet, it begins at `at`.
+    pub fn part(&mut self, event: &Event, at: Timestamp) -> &mut Part {
         let next = self.list.len();
         let index = *self.index.entry(event.uid.clone()).or_insert(next);
         if index == next {
@@ -299,6 +324,8 @@ impl Part {
             answered: None,
             ended: None,
             farewell: Farewell::default(),
+            heard: false,
+            end_heard: false,
             rang: None,
             outcome: None,
             made_up: false,
@@ -316,7 +343,7 @@ impl Part {
 
     /// A phone's own number is in its channel's name; `CALLERID(num)` of a called channel is the number that was
     /// dialled where the endpoint sets none, so it counts for lines and for phones that are named otherwise.
-    fn names(&mut self, event: &Event) {
+    pub fn names(&mut self, event: &Event) {
         let own = endpoint(&self.channel);
         let told = event.fact("num").filter(|n| *n != "unknown");
         let number = match self.role {
@@ -332,7 +359,7 @@ impl Part {
         self.channel.starts_with("Local/")
     }
 
-    fn who(&self) -> String {
+    pub fn who(&self) -> String {
         self.party.number.clone().unwrap_or_else(|| endpoint(&self.channel).unwrap_or("a channel").to_owned())
     }
 }

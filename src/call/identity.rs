@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::event::key::{self, CallKey};
+
 /// The name of a call, for ever; after a merge the other ids of the call lead to the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -64,10 +66,12 @@ impl FromStr for CallId {
     }
 }
 
-/// Which of two linkedids began first: by second, then by serial, then by text.
+/// Which of two linkedids began first: by second, then by serial, then by text. A call key, which stands where
+/// no channel is known, comes after all linkedids.
 #[must_use]
 pub fn earlier(a: &str, b: &str) -> Ordering {
-    Born::of(a).cmp(&Born::of(b)).then_with(|| a.cmp(b))
+    let order = |name: &str| (key::is_key(name), Born::of(name));
+    order(a).cmp(&order(b)).then_with(|| a.cmp(b))
 }
 
 /// What a uniqueid, `[systemname-]epoch.serial`, tells of its birth (Asterisk: `ast_channel_alloc`).
@@ -80,6 +84,9 @@ struct Born {
 impl Born {
     /// What is no uniqueid was born at 0: it sorts first, and the same on every node.
     fn of(uniqueid: &str) -> Born {
+        if let Some(key) = CallKey::parse(uniqueid) {
+            return Born { second: u64::try_from(key.second()).unwrap_or(0), serial: 0 };
+        }
         let own = uniqueid.rsplit('-').next().unwrap_or(uniqueid);
         let (second, serial) = own.split_once('.').unwrap_or((own, ""));
         // Ten digits and a few to spare fit the 48 bits of milliseconds.
@@ -114,6 +121,14 @@ mod tests {
         assert_eq!(earlier("1795390723.2", "1795390723.10"), Ordering::Less);
         assert_eq!(earlier("1795390723.2", "1795390722.99"), Ordering::Greater);
         assert_eq!(earlier("nonsense", "1795390722.99"), Ordering::Less);
+    }
+
+    #[test]
+    fn a_call_key_comes_after_all_linkedids_and_its_id_sorts_by_its_time() {
+        let key = "20261122-222140-79190000001-IN-73510000001";
+        assert_eq!(earlier(key, "1895390723.2"), Ordering::Greater);
+        assert!(CallId::of("p", key) > CallId::of("p", "1695390723.2"));
+        assert!(CallId::of("p", key) < CallId::of("p", "1895390723.2"));
     }
 
     #[test]

@@ -8,12 +8,14 @@
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - [`story`]: the call told line by line, for people
+//! - [`words`]: texts in the reader's language
 //! - [`cdr`]: rows with the columns of Asterisk's own CDR
 
 pub mod cdr;
 mod dials;
 pub mod ending;
 mod fold;
+mod hearsay;
 pub mod identity;
 mod legs;
 mod numbering;
@@ -22,6 +24,7 @@ mod outcome;
 pub mod story;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 pub use ending::{Rules, Standing, Verdict};
 pub use fold::{Folded, fold};
@@ -31,6 +34,10 @@ pub use numbering::{BadPattern, Numbering};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// The pbx of calls that never happened: `calljournal simulate` plays them. Nobody is told of them unless their
+/// first event says so, and they can be taken out again.
+pub const SIMULATED: &str = "simulate";
 
 /// One call, from its first channel to its last, whatever was transferred on the way.
 ///

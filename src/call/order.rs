@@ -24,9 +24,11 @@ pub(super) struct Placed<'a> {
 
 /// Each event once, in the order of the call.
 pub(super) fn in_order(events: &[Event]) -> Vec<Placed<'_>> {
-    let mut channels: BTreeMap<(&str, &str), Vec<Placed<'_>>> = BTreeMap::new();
+    // What was told without a time has none that could hold back one that was told.
+    let mut channels: BTreeMap<(bool, &str, &str), Vec<Placed<'_>>> = BTreeMap::new();
     for placed in once(events) {
-        channels.entry((&placed.event.pbx, &placed.event.uid)).or_default().push(placed);
+        let event = placed.event;
+        channels.entry((event.is_hearsay(), &event.pbx, &event.uid)).or_default().push(placed);
     }
     let mut all = Vec::with_capacity(events.len());
     for (_, mut channel) in channels {

@@ -146,7 +146,10 @@ fn hung_up_by(parts: &Parts, first: &Part, legs: &[Leg], last: Option<&Conversat
     // Where a phone rang after the last conversation, the call did not end with it.
     let last =
         last.filter(|c| legs.iter().all(|l| l.role != Role::Called || Some(l.started_at) <= c.ended_at));
-    let Some(last) = last else { return Some(who_gave_up(first, legs)) };
+    let Some(last) = last else {
+        let unknown = first.end_heard && !gave_up(first);
+        return (!unknown).then(|| who_gave_up(first, legs));
+    };
     let caller = parts.by_uniqueid(&last.caller_leg)?;
     let called = parts.by_uniqueid(&last.called_leg)?;
     let side = |part: &Part| if part.uniqueid == first.uniqueid { Side::Caller } else { Side::Called };
@@ -159,6 +162,10 @@ fn hung_up_by(parts: &Parts, first: &Part, legs: &[Leg], last: Option<&Conversat
         } else if source.starts_with("dialplan/") {
             return Some(Side::Pbx);
         }
+    }
+    // Of two ends of which one was merely heard of, none is known to be the first.
+    if caller.end_heard || called.end_heard {
+        return None;
     }
     // After a transfer Asterisk names nobody: who ended first has hung up.
     Some(side(if called.ended < caller.ended { called } else { caller }))

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::Answer;
 use super::holder::{self, Holder};
 use super::paper::{Ink, Paper};
+use crate::call::words::Words;
 use crate::config::{Config, Loaded, Refused};
 use crate::serve::{self, SpoolState};
 use crate::store::{Place, Store, StoreError, shown};
@@ -44,15 +45,17 @@ impl Finding {
 
 /// Looks at everything that `loaded` names.
 pub fn check(paper: &Paper, loaded: Result<Loaded, Refused>, file: Option<&Path>) -> Answer {
+    let words = &paper.words;
     let findings = match loaded {
         Err(Refused(complaints)) => {
-            let todo = "every key with its meaning: calljournal check --defaults";
-            complaints.into_iter().map(|complaint| Finding::fail(complaint, todo)).collect()
+            let todo = words.plain("check-every-key");
+            complaints.into_iter().map(|complaint| Finding::fail(complaint, todo.clone())).collect()
         }
         Ok(loaded) => {
-            let source = file.map_or("defaults, no file named".to_owned(), |file| file.display().to_string());
-            let mut findings = vec![Finding::ok(format!("configuration: {source}"))];
-            findings.extend(look(&loaded));
+            let source = file.map_or(words.plain("check-no-file"), |file| file.display().to_string());
+            let configuration = words.say("check-configuration", &[("source", (&source).into())]);
+            let mut findings = vec![Finding::ok(configuration)];
+            findings.extend(look(&loaded, words));
             findings
         }
     };
@@ -61,116 +64,124 @@ pub fn check(paper: &Paper, loaded: Result<Loaded, Refused>, file: Option<&Path>
 }
 
 fn line(finding: &Finding, paper: &Paper) -> String {
+    let marks = ["mark-ok", "mark-warn", "mark-fail"].map(|id| paper.word(id));
+    let width = marks.iter().map(|mark| mark.chars().count()).max().unwrap_or_default();
+    let [ok, warn, fail] = marks;
     let (word, ink) = match finding.mark {
-        Mark::Ok => ("ok  ", Ink::Green),
-        Mark::Warn => ("warn", Ink::Yellow),
-        Mark::Fail => ("FAIL", Ink::Red),
+        Mark::Ok => (ok, Ink::Green),
+        Mark::Warn => (warn, Ink::Yellow),
+        Mark::Fail => (fail, Ink::Red),
     };
-    let todo = finding.todo.iter().map(|todo| format!("\n      {todo}")).collect::<String>();
-    format!("{}  {}{todo}", paper.ink(ink, word), finding.what)
+    let todo = finding.todo.iter().map(|todo| format!("\n{:indent$}{todo}", "", indent = width + 2));
+    format!("{}  {}{}", paper.ink(ink, &format!("{word:width$}")), finding.what, todo.collect::<String>())
 }
 
-fn look(loaded: &Loaded) -> Vec<Finding> {
+fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
     let config = &loaded.config;
     let agi = match serve::refuses_port(loaded) {
         Some(reason) => Finding::fail(reason.what, reason.todo),
-        None => port("FastAGI", "agi.listen", config.agi.listen),
+        None => port("FastAGI", "agi.listen", config.agi.listen, words),
     };
     vec![
         agi,
-        exposure(config),
-        port("HTTP", "http.listen", config.http.listen),
-        database(config),
-        spool(&config.spool.dir),
-        receivers(config),
+        exposure(config, words),
+        port("HTTP", "http.listen", config.http.listen, words),
+        database(config, words),
+        spool(&config.spool.dir, words),
+        receivers(config, words),
     ]
 }
 
-fn port(name: &str, key: &str, listen: SocketAddr) -> Finding {
+fn port(name: &str, key: &str, listen: SocketAddr, words: &Words) -> Finding {
+    let listens = listen.to_string();
+    let said = |id: &str, more: &[(&str, &str)]| {
+        let all =
+            [("name", name), ("listen", &listens), ("key", key)].into_iter().chain(more.iter().copied());
+        words.say(id, &all.map(|(name, text)| (name, text.into())).collect::<Vec<_>>())
+    };
     match TcpListener::bind(listen) {
-        Ok(_) => Finding::ok(format!("{name}: {listen} is free")),
+        Ok(_) => Finding::ok(said("check-port-free", &[])),
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => match holder::of(listen) {
-            Some(Holder { program, pid }) if program == "calljournal" => {
-                Finding::ok(format!("{name}: calljournal serves on {listen} (process {pid})"))
+            Some(Holder { program, pid }) => {
+                let who = [("program", program.as_str()), ("pid", &pid.to_string())];
+                if program == "calljournal" {
+                    Finding::ok(said("check-port-ours", &who))
+                } else {
+                    Finding::fail(said("check-port-held", &who), said("check-port-held-todo", &[]))
+                }
             }
-            Some(Holder { program, pid }) => Finding::fail(
-                format!("{name}: {listen} is held by {program} (process {pid})"),
-                format!("stop it, or choose another port: {key}"),
-            ),
-            None => Finding::fail(
-                format!("{name}: {listen} is held by another process"),
-                format!("as root this check names it; or choose another port: {key}"),
-            ),
+            None => Finding::fail(said("check-port-unseen", &[]), said("check-port-unseen-todo", &[])),
         },
-        Err(e) => Finding::fail(
-            format!("{name}: cannot listen on {listen}: {e}"),
-            format!("{key} must be an address of this machine, and a port that this user may take"),
-        ),
+        Err(e) => {
+            let what = said("check-port-failed", &[("reason", &e.to_string())]);
+            Finding::fail(what, said("check-port-failed-todo", &[]))
+        }
     }
 }
 
-fn exposure(config: &Config) -> Finding {
+fn exposure(config: &Config, words: &Words) -> Finding {
     let agi = &config.agi;
     let wide = agi.allow.iter().any(|network| network.prefix_len() == 0);
     match (agi.listen.ip().is_loopback(), wide && agi.secret.is_none()) {
-        (true, _) => Finding::ok("FastAGI: this machine alone can connect"),
+        (true, _) => Finding::ok(words.plain("check-local")),
         (false, false) => {
             let networks: Vec<String> = agi.allow.iter().map(ToString::to_string).collect();
-            Finding::ok(format!("FastAGI: open to {}", networks.join(", ")))
+            let networks = networks.join(", ");
+            Finding::ok(words.say("check-networks", &[("networks", (&networks).into())]))
         }
-        (false, true) => Finding::warn(
-            "FastAGI: anybody who reaches the port can write calls",
-            "name the networks of your Asterisks in agi.allow, or set agi.secret",
-        ),
+        (false, true) => Finding::warn(words.plain("check-open"), words.plain("check-open-todo")),
     }
 }
 
-fn database(config: &Config) -> Finding {
+fn database(config: &Config, words: &Words) -> Finding {
     let url = shown(&config.store.url);
+    let said = |id: &str, name: &str, text: &str| words.say(id, &[(name, text.into())]);
     match Store::open_reader(&config.store.url) {
-        Ok(_) => Finding::ok(format!(
-            "database: {url}, schema up to date; serve checks at start that it is durable"
-        )),
+        Ok(_) => Finding::ok(said("check-database", "url", &url)),
         Err(StoreError::Missing(path)) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let parent = parent.unwrap_or(Path::new("."));
             if parent.is_dir() {
-                Finding::ok(format!("database: {} will be made at the first start", path.display()))
+                Finding::ok(said("check-database-new", "path", &path.display().to_string()))
             } else {
                 Finding::fail(
-                    format!("database: the directory {} does not exist", parent.display()),
+                    said("check-database-nowhere", "path", &parent.display().to_string()),
                     format!("install -d -m 0750 {}", parent.display()),
                 )
             }
         }
-        Err(e @ StoreError::Older(Place::Server(_))) => {
-            Finding::warn(format!("database: {e}"), "where there is none yet, it is made so too")
+        Err(e) => {
+            let what = said("check-database-wrong", "reason", &e.to_string());
+            match e {
+                StoreError::Older(Place::Server(_)) => Finding::warn(what, words.plain("check-made-too")),
+                StoreError::Older(_) => Finding::warn(what, words.plain("check-nothing-to-do")),
+                _ => Finding::fail(what, words.plain("check-database-wrong-todo")),
+            }
         }
-        Err(e @ StoreError::Older(_)) => Finding::warn(format!("database: {e}"), "nothing else to do"),
-        Err(e) => Finding::fail(format!("database: {e}"), "calls are neither kept nor shown until then"),
     }
 }
 
-fn spool(dir: &Path) -> Finding {
-    let what = format!("spool: {}", dir.display());
+fn spool(dir: &Path, words: &Words) -> Finding {
+    let dir_text = dir.display().to_string();
+    let said =
+        |id: &str, reason: &str| words.say(id, &[("dir", (&dir_text).into()), ("reason", reason.into())]);
     match serve::spool_state(dir) {
-        SpoolState::Good => Finding::ok(what),
-        SpoolState::Odd { reason, todo } => Finding::warn(format!("{what} {reason}"), todo),
-        SpoolState::Missing { todo } => {
-            Finding::warn(format!("{what} is missing: events that the server does not take are lost"), todo)
-        }
+        SpoolState::Good => Finding::ok(said("check-spool", "")),
+        SpoolState::Odd { reason, todo } => Finding::warn(said("check-spool-odd", &reason), todo),
+        SpoolState::Missing { todo } => Finding::warn(said("check-spool-missing", ""), todo),
         SpoolState::Unreadable { reason, todo } => {
-            Finding::fail(format!("{what} cannot be read ({reason}): what waits there is not taken in"), todo)
+            Finding::fail(said("check-spool-unreadable", &reason), todo)
         }
     }
 }
 
-fn receivers(config: &Config) -> Finding {
+fn receivers(config: &Config, words: &Words) -> Finding {
     match config.notify.as_slice() {
-        [] => Finding::ok("notices: nobody wants any ([[notify]] is not set)"),
+        [] => Finding::ok(words.plain("check-nobody")),
         endpoints => {
             let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
-            Finding::ok(format!("notices: to {}", names.join(", ")))
+            let names = names.join(", ");
+            Finding::ok(words.say("check-receivers", &[("names", (&names).into())]))
         }
     }
 }
@@ -179,11 +190,16 @@ fn receivers(config: &Config) -> Finding {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::call::words::Language;
+
+    fn english() -> Words {
+        Paper::plain(Language::En).words
+    }
 
     #[test]
     fn a_refused_configuration_is_a_failure_with_all_its_complaints() {
         let refused = Refused(vec!["a.toml, line 1: x".into(), "a.toml, line 2: y".into()]);
-        let answer = check(&Paper::plain(), Err(refused), None);
+        let answer = check(&Paper::plain(Language::En), Err(refused), None);
         assert!(!answer.well);
         assert_eq!(answer.text.matches("FAIL").count(), 2);
     }
@@ -191,7 +207,7 @@ mod tests {
     #[test]
     fn a_port_that_another_process_holds_is_a_failure() {
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
-        let found = port("HTTP", "http.listen", held.local_addr().unwrap());
+        let found = port("HTTP", "http.listen", held.local_addr().unwrap(), &english());
         assert_eq!(found.mark, Mark::Fail);
         assert!(found.todo.unwrap().contains("http.listen"));
     }
@@ -201,18 +217,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.store.url = format!("sqlite://{}/cj.db", dir.path().display());
-        assert_eq!(database(&config).mark, Mark::Ok);
+        assert_eq!(database(&config, &english()).mark, Mark::Ok);
         config.store.url = format!("sqlite://{}/absent/cj.db", dir.path().display());
-        assert_eq!(database(&config).mark, Mark::Fail);
+        assert_eq!(database(&config, &english()).mark, Mark::Fail);
     }
 
     #[test]
     fn a_port_that_is_open_to_everybody_is_told() {
         let mut config = Config::default();
-        assert_eq!(exposure(&config).mark, Mark::Ok);
+        assert_eq!(exposure(&config, &english()).mark, Mark::Ok);
         config.agi.listen = "0.0.0.0:4573".parse().unwrap();
-        assert_eq!(exposure(&config).mark, Mark::Ok);
+        assert_eq!(exposure(&config, &english()).mark, Mark::Ok);
         config.agi.allow = vec!["0.0.0.0/0".parse().unwrap()];
-        assert_eq!(exposure(&config).mark, Mark::Warn);
+        assert_eq!(exposure(&config, &english()).mark, Mark::Warn);
     }
 }

@@ -5,12 +5,18 @@
 
 mod calls;
 mod check;
+mod export;
+mod filter;
 mod holder;
+mod manual;
 mod migrate;
 mod paper;
 #[cfg(test)]
 mod sample;
 mod show;
+mod simulate;
+mod tail;
+mod when;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -18,14 +24,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal as signal_of};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::call::words::Language;
+use crate::clock::Clock;
 use crate::config::{self, Loaded};
 use crate::store::Store;
 use crate::{observe, serve};
+use filter::{Asked, Which};
 use paper::Paper;
 
 /// A call log that a person understands, and one notification when an Asterisk call really ends.
@@ -33,8 +42,12 @@ use paper::Paper;
 #[command(name = "calljournal", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     /// The configuration; without it the defaults hold (see `check --defaults`).
-    #[arg(long, short, global = true, value_name = "FILE", env = "CALLJOURNAL_CONFIG")]
+    #[arg(long, short, global = true, value_name = "FILE", env = "CALLJOURNAL_CONFIG", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
+
+    /// The language of what is shown, `en` or `ru`; else `[call] locale` where it is set, else yours.
+    #[arg(long, global = true, value_name = "LOCALE")]
+    locale: Option<String>,
 
     #[command(subcommand)]
     command: Command,
@@ -44,7 +57,10 @@ const EXAMPLES: &str = "\
 Examples:
   calljournal serve                         with no configuration: FastAGI on 127.0.0.1:4573
   calljournal --config /etc/calljournal.toml serve
+  calljournal simulate                      no Asterisk yet? twenty calls to look at
   calljournal calls                         the latest calls, newest first
+  calljournal calls --missed --since today  whom to call back
+  calljournal tail                          what happens, as it happens
   calljournal show last                     the story of the latest call
   calljournal show 1795390723.0             of the call with that linkedid, as Asterisk's logs have it
   calljournal check                         is everything in place?
@@ -56,13 +72,14 @@ enum Command {
     /// Take in what dialplans tell, keep the journal, notify others.
     ///
     /// Stops cleanly on SIGTERM and SIGINT: what was received is written down and acknowledged first.
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve,
 
     /// List calls, newest first.
-    #[command(
-        after_help = "Examples:\n  calljournal calls --limit 5\n  calljournal calls --json | jq '.[].id'"
-    )]
+    #[command(after_help = CALLS_EXAMPLES)]
     Calls {
+        #[command(flatten)]
+        which: Which,
         /// How many.
         #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
@@ -85,7 +102,37 @@ enum Command {
         json: bool,
     },
 
+    /// Follow the journal: each thing that happens, as it happens.
+    ///
+    /// Begins with the calls that go on now and ends with Ctrl-C.
+    #[command(after_help = "Examples:\n  calljournal tail\n  calljournal tail --calls | tee today.log")]
+    Tail {
+        /// One line for each call, when it is over.
+        #[arg(long)]
+        calls: bool,
+    },
+
+    /// Write calls or CDR rows into a file: CSV for spreadsheets, or lines of JSON.
+    ///
+    /// Oldest first, all that meet the conditions. Times in CSV are in your zone, as `calls` shows them.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export {
+        #[command(flatten)]
+        form: export::Form,
+        #[command(flatten)]
+        which: Which,
+    },
+
+    /// Play calls into a running server, as a real Asterisk would tell them.
+    ///
+    /// To see the journal fill, to try a receiver of notices, or to put load on a server. The calls are of the pbx
+    /// `simulate`: they are marked so in every table, nobody is told of them without --notify, and --clean takes
+    /// all of them out again.
+    #[command(after_help = SIMULATE_EXAMPLES)]
+    Simulate(simulate::Play),
+
     /// See whether configuration, ports, database and spool are in order, and what to do where not.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
         /// Print every key of the configuration with its meaning and its default, and check nothing.
         #[arg(long)]
@@ -101,6 +148,17 @@ enum Command {
         check: bool,
     },
 
+    /// Print the manual page of calljournal or of one of its commands.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// Which command; without it, the page of the program.
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+        /// Write all pages into this directory instead.
+        #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
+        all: Option<PathBuf>,
+    },
+
     /// Print the completions of a shell.
     #[command(after_help = "Example:\n  calljournal completions bash > /etc/bash_completion.d/calljournal")]
     Completions {
@@ -109,11 +167,49 @@ enum Command {
     },
 }
 
+const CALLS_EXAMPLES: &str = "\
+Examples:
+  calljournal calls --missed --since today           whom to call back
+  calljournal calls --number 9193393655 -n 100       everything with this number
+  calljournal calls --since 2026-11-01 --until 2026-11-30 --direction out
+  calljournal calls --json | jq '.[].id'";
+
 const SHOW_EXAMPLES: &str = "\
 Examples:
   calljournal show last
   calljournal show last --events            and why the call is what it is
   calljournal show 1795390723.0 --json | jq .call.disposition";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  calljournal export --since 2026-11-01 --until 2026-11-30 -o november.csv
+  calljournal export --cdr --org acme -o cdr.csv     rows as in Asterisk's own CDR
+  calljournal export --missed --format json | jq .source.number";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  calljournal man | man -l -
+  calljournal man calls | man -l -
+  calljournal man --all /usr/local/share/man/man1";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  calljournal serve                                      with the defaults
+  calljournal --config /etc/calljournal.toml serve
+  CALLJOURNAL_LOG__LEVEL=debug calljournal serve         any key can stand in the environment";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  calljournal --config /etc/calljournal.toml check
+  calljournal check --defaults > calljournal.toml        a file to begin with
+  calljournal check && systemctl restart calljournal     it fails where something is wrong";
+
+const SIMULATE_EXAMPLES: &str = "\
+Examples:
+  calljournal simulate                                    twenty calls of all kinds
+  calljournal simulate --mix missed --count 5 --speed 1   as slow as real ones
+  calljournal simulate --rate 50/s --for 5min             load
+  calljournal simulate --clean                            and all of it is gone";
 
 /// What a command has to say, and whether all is well.
 struct Answer {
@@ -132,35 +228,72 @@ impl From<String> for Answer {
 /// # Errors
 /// Whatever kept the command from its answer, in words for the person who typed it.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let (file, locale) = (cli.config.as_deref(), cli.locale.as_deref());
     let answer = match cli.command {
-        Command::Completions { shell } => completions(shell).into(),
+        Command::Completions { shell } => manual::completions(shell).into(),
+        Command::Man { command, all } => manual::man(command.as_deref(), all.as_deref())?.into(),
         Command::Check { defaults: true } => config::DEFAULTS.to_owned().into(),
         Command::Check { defaults: false } => {
-            check::check(&paper(None), load(cli.config.as_deref()), cli.config.as_deref())
+            let loaded = load(file);
+            check::check(&paper(loaded.as_ref().ok(), locale), loaded, file)
         }
         Command::Migrate { check } => {
             migrate::migrate(&load(cli.config.as_deref())?.config.store.url, check)?
         }
         Command::Serve => {
-            serve(load(cli.config.as_deref())?, cli.config.as_deref())?;
+            serve(load(file)?, file)?;
             String::new().into()
         }
-        Command::Calls { limit, json } => {
-            let loaded = load(cli.config.as_deref())?;
+        Command::Calls { which, limit, json } => {
+            let loaded = load(file)?;
+            let (paper, asked) = (paper(Some(&loaded), locale), asked(which, &loaded)?);
             reading(&loaded.config, async |store| {
-                calls::calls(&store, &paper(Some(&loaded)), limit, json).await
+                calls::calls(&store, &paper, &asked, limit as usize, json).await
             })?
             .into()
         }
+        Command::Simulate(play) => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            if play.is_clean() {
+                // To read first: where there is no journal, none is to be made.
+                drop(Store::open_reader(&loaded.config.store.url)?);
+                let store = Store::open(&loaded.config.store.url)?;
+                runtime()?.block_on(simulate::clean(&store, &paper))?.into()
+            } else {
+                let played = async { simulate::play(&play, &loaded.config, &paper, &stopped()?).await };
+                let (text, well) = runtime()?.block_on(played)?;
+                Answer { text, well }
+            }
+        }
+        Command::Tail { calls } => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            reading(&loaded.config, async |store| {
+                let stop = stopped()?;
+                tail::tail(&store, &paper, calls, &stop, std::io::stdout().lock()).await?;
+                Ok(String::new())
+            })?
+            .into()
+        }
+        Command::Export { form, which } => {
+            let loaded = load(file)?;
+            let (paper, asked) = (paper(Some(&loaded), locale), asked(which, &loaded)?);
+            reading(&loaded.config, async |store| export::export(&store, &paper, &asked, &form).await)?.into()
+        }
         Command::Show { name, events, json } => {
-            let loaded = load(cli.config.as_deref())?;
-            let page =
-                show::Page { paper: paper(Some(&loaded)), locale: &loaded.config.call.locale, events, json };
+            let loaded = load(file)?;
+            let page = show::Page { paper: paper(Some(&loaded), locale), events, json };
             reading(&loaded.config, async |store| show::show(&store, &name, &page).await)?.into()
         }
     };
     print(&answer.text)?;
     Ok(if answer.well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the conditions mean now, in the zone of the configuration.
+fn asked(which: Which, loaded: &Loaded) -> anyhow::Result<Asked> {
+    which.asked(&Clock::system().now().to_zoned(zone(Some(loaded))))
 }
 
 /// Opens the database to read and asks it.
@@ -169,7 +302,11 @@ fn reading(
     ask: impl AsyncFnOnce(Store) -> anyhow::Result<String>,
 ) -> anyhow::Result<String> {
     let store = Store::open_reader(&config.store.url)?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(store))
+    runtime()?.block_on(ask(store))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -182,13 +319,7 @@ fn serve(loaded: Loaded, file: Option<&Path>) -> anyhow::Result<()> {
     serve::announce(&config, file);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
-        let stop = CancellationToken::new();
-        let signal = stop.clone();
-        let (mut term, mut int) = (signal_of(SignalKind::terminate())?, signal_of(SignalKind::interrupt())?);
-        tokio::spawn(async move {
-            tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
-            signal.cancel();
-        });
+        let stop = stopped()?;
         let (started, addresses) = oneshot::channel();
         let greeting = async {
             if let Ok(addresses) = addresses.await {
@@ -203,6 +334,18 @@ fn serve(loaded: Loaded, file: Option<&Path>) -> anyhow::Result<()> {
     served
 }
 
+/// Cancelled by SIGTERM or SIGINT. Inside a tokio runtime only.
+fn stopped() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let signal = stop.clone();
+    let (mut term, mut int) = (signal_of(SignalKind::terminate())?, signal_of(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+        signal.cancel();
+    });
+    Ok(stop)
+}
+
 fn load(file: Option<&Path>) -> Result<Loaded, config::Refused> {
     // What is no UTF-8 is no variable of ours.
     let environment = std::env::vars_os()
@@ -210,16 +353,27 @@ fn load(file: Option<&Path>) -> Result<Loaded, config::Refused> {
     config::load(file, environment)
 }
 
-fn paper(loaded: Option<&Loaded>) -> Paper {
-    let terminal = std::io::stdout().is_terminal();
-    let zone = loaded.and_then(|loaded| loaded.config.call.zone()).unwrap_or_else(jiff::tz::TimeZone::system);
-    Paper { colour: observe::colour(terminal), zone }
+fn paper(loaded: Option<&Loaded>, locale: Option<&str>) -> Paper {
+    let colour = observe::colour(std::io::stdout().is_terminal());
+    Paper::new(colour, zone(loaded), language(loaded, locale, |name| std::env::var(name).ok()))
 }
 
-fn completions(shell: clap_complete::Shell) -> String {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "calljournal", &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+fn zone(loaded: Option<&Loaded>) -> jiff::tz::TimeZone {
+    loaded.and_then(|loaded| loaded.config.call.zone()).unwrap_or_else(jiff::tz::TimeZone::system)
+}
+
+/// The language that was typed, else the one that is configured, else that of who types.
+fn language(
+    loaded: Option<&Loaded>,
+    typed: Option<&str>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Language {
+    let configured = loaded.filter(|l| l.is_set("call.locale")).map(|l| l.config.call.locale.clone());
+    // In the order of POSIX; a variable that is empty counts as one that is not set.
+    let own =
+        || ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(environment).find(|l| !l.is_empty());
+    let locale = typed.map(str::to_owned).or(configured).or_else(own).unwrap_or_default();
+    Language::of(&locale)
 }
 
 /// Prints, and takes a reader that has seen enough for a happy one.
@@ -234,6 +388,8 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -242,9 +398,17 @@ mod tests {
     }
 
     #[test]
+    fn every_command_teaches_by_example() {
+        for command in Cli::command().get_subcommands().filter(|command| command.get_name() != "migrate") {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+        }
+    }
+
+    #[test]
     fn help_shows_how_to_begin() {
         let help = Cli::command().render_long_help().to_string();
-        for word in ["serve", "calls", "show", "check", "Examples:", "CALLJOURNAL_CONFIG"] {
+        for word in ["serve", "calls", "show", "tail", "export", "check", "Examples:", "CALLJOURNAL_CONFIG"] {
             assert!(help.contains(word), "{word} is not in\n{help}");
         }
     }

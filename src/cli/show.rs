@@ -2,12 +2,13 @@
 
 use anyhow::{Context, bail};
 use comfy_table::Cell;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::calls;
-use super::paper::{Ink, Paper, duration};
+use super::paper::{Ink, Paper};
 use crate::call::story::{self, Line};
-use crate::call::{Call, Leg, Outcome, Party, Role, Side};
+use crate::call::{Call, Direction, Leg, Outcome, Party, Role, Side};
 use crate::store::Store;
 use crate::store::query::{StoredCall, StoredEvent};
 
@@ -15,11 +16,9 @@ use crate::store::query::{StoredCall, StoredEvent};
 const SHORTEST: usize = 6;
 
 /// How a call is to be shown.
-pub struct Page<'a> {
+pub struct Page {
     /// What it is written on.
     pub paper: Paper,
-    /// The language of the story.
-    pub locale: &'a str,
     /// Whether to show each event.
     pub events: bool,
     /// Whether to write JSON.
@@ -27,13 +26,13 @@ pub struct Page<'a> {
 }
 
 /// The call that `name` leads to: its id or the beginning of it, a name that others know it by, or `last`.
-pub async fn show(store: &Store, name: &str, page: &Page<'_>) -> anyhow::Result<String> {
+pub async fn show(store: &Store, name: &str, page: &Page) -> anyhow::Result<String> {
     let found = find(store, name).await?;
     let events = if page.events { Some(store.events(&found.call.id.to_string()).await?) } else { None };
     if page.json {
-        return Ok(serde_json::to_string_pretty(&document(&found, events.as_deref(), page.locale))?);
+        return Ok(serde_json::to_string_pretty(&document(&found, events.as_deref(), &page.paper))?);
     }
-    Ok(written(&found, events.as_deref(), page.locale, &page.paper))
+    Ok(written(&found, events.as_deref(), &page.paper))
 }
 
 async fn find(store: &Store, name: &str) -> anyhow::Result<StoredCall> {
@@ -60,10 +59,10 @@ async fn whole(store: &Store, id: &str) -> anyhow::Result<StoredCall> {
 }
 
 /// For programs.
-fn document(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str) -> serde_json::Value {
+fn document(found: &StoredCall, events: Option<&[StoredEvent]>, paper: &Paper) -> serde_json::Value {
     let mut document = json!({
         "call": found.call,
-        "story": story::tell(&found.call, locale),
+        "story": story::tell_in(&found.call, &paper.words),
         "cdr": found.cdr,
     });
     if let Some(events) = events {
@@ -74,15 +73,16 @@ fn document(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str) ->
 }
 
 /// For people, on one page.
-fn written(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str, paper: &Paper) -> String {
+fn written(found: &StoredCall, events: Option<&[StoredEvent]>, paper: &Paper) -> String {
     let call = &found.call;
-    let mut parts = vec![head(call, paper), told(&story::tell(call, locale), paper), legs(&call.legs, paper)];
-    parts.extend(found.set_aside.as_ref().map(|reason| {
-        paper.ink(
-            Ink::Red,
-            &format!("Its latest events are not part of this, since they could not be settled: {reason}"),
-        )
-    }));
+    let mut parts =
+        vec![head(call, paper), told(&story::tell_in(call, &paper.words), paper), legs(&call.legs, paper)];
+    parts.extend(
+        found
+            .set_aside
+            .as_ref()
+            .map(|reason| paper.ink(Ink::Red, &paper.with("set-aside", "reason", reason))),
+    );
     parts.extend(events.map(|events| journal(events, paper)));
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
@@ -90,22 +90,22 @@ fn written(found: &StoredCall, events: Option<&[StoredEvent]>, locale: &str, pap
 
 /// Who called whom, and what came of it.
 fn head(call: &Call, paper: &Paper) -> String {
-    let to = call.destination.as_deref().unwrap_or("unknown");
-    let title = format!("{} → {to}", party(&call.source));
-    let mut facts = vec![call.direction.as_str().to_owned(), paper.date(call.started_at)];
-    facts.extend(call.trunk.as_ref().map(|trunk| format!("on {trunk}")));
-    facts.extend(call.org.as_ref().map(|org| format!("for {org}")));
+    let to = call.destination.clone().unwrap_or_else(|| paper.word("unknown"));
+    let title = format!("{} → {to}", party(&call.source, paper));
+    let mut facts = vec![paper.word(direction(call.direction)), paper.date(call.started_at)];
+    facts.extend(call.trunk.as_ref().map(|trunk| paper.with("on-trunk", "trunk", trunk)));
+    facts.extend(call.org.as_ref().map(|org| paper.with("for-org", "org", org)));
 
-    let (ink, result) = calls::result(call);
+    let (ink, result) = calls::result(call, paper);
     let mut outcome = vec![paper.ink(ink, &result)];
-    outcome.extend(call.answered_by.as_ref().map(|by| format!("answered by {}", party(by))));
-    outcome.extend(call.wait_ms.map(|ms| format!("waited {}", duration(ms))));
+    outcome.extend(call.answered_by.as_ref().map(|by| paper.with("answered-by", "who", &party(by, paper))));
+    outcome.extend(call.wait_ms.map(|ms| paper.with("waited", "time", &paper.words.duration(ms))));
     if call.talk_ms > 0 {
-        outcome.push(format!("talked {}", duration(call.talk_ms)));
+        outcome.push(paper.with("talked", "time", &paper.words.duration(call.talk_ms)));
     }
-    outcome.extend(call.hung_up_by.map(|side| format!("ended by the {}", side_word(side))));
+    outcome.extend(call.hung_up_by.map(|side| paper.word(ended_by(side))));
     if !call.end_time_known {
-        outcome.push("when it ended is not known".to_owned());
+        outcome.push(paper.word("end-unknown"));
     }
     let mut names = vec![format!("id {}", call.id), format!("linkedid {}", call.linkedid)];
     names.push(format!("pbx {}", call.pbx));
@@ -129,20 +129,20 @@ fn legs(legs: &[Leg], paper: &Paper) -> String {
         return String::new();
     }
     let rows = legs.iter().map(|leg| {
+        let time = |at: Option<Timestamp>| at.map(|at| paper.time(at)).unwrap_or_default();
         vec![
-            party(&leg.party),
-            match leg.role {
-                Role::Caller => "caller".to_owned(),
-                Role::Called => {
-                    leg.group.as_ref().map_or("called".into(), |group| format!("called, {group}"))
-                }
+            party(&leg.party, paper),
+            match (leg.role, &leg.group) {
+                (Role::Caller, _) => paper.word("part-caller"),
+                (Role::Called, None) => paper.word("part-called"),
+                (Role::Called, Some(group)) => paper.with("part-called-group", "group", group),
             },
-            outcome(leg.outcome).to_owned(),
-            paper.time(leg.started_at),
-            leg.answered_at.map(|at| paper.time(at)).unwrap_or_default(),
-            leg.ended_at.map(|at| paper.time(at)).unwrap_or_default(),
-            leg.ring_ms.map(duration).unwrap_or_default(),
-            if leg.talk_ms > 0 { duration(leg.talk_ms) } else { String::new() },
+            paper.word(outcome(leg.outcome)),
+            time(Some(leg.started_at)),
+            time(leg.answered_at),
+            time(leg.ended_at),
+            paper.duration(leg.ring_ms),
+            paper.duration(Some(leg.talk_ms).filter(|ms| *ms > 0)),
             leg.cause.map(|cause| cause.to_string()).unwrap_or_default(),
             leg.channel.clone(),
         ]
@@ -150,8 +150,18 @@ fn legs(legs: &[Leg], paper: &Paper) -> String {
         .map(Cell::new)
         .collect()
     });
-    let heads =
-        ["Who", "Part", "Outcome", "Began", "Answered", "Ended", "Rang", "Talked", "Cause", "Channel"];
+    let heads = [
+        "head-who",
+        "head-part",
+        "head-outcome",
+        "head-began",
+        "head-answered",
+        "head-ended",
+        "head-rang",
+        "head-talked",
+        "head-cause",
+        "head-channel",
+    ];
     paper.table(&heads, rows)
 }
 
@@ -165,43 +175,54 @@ fn journal(events: &[StoredEvent], paper: &Paper) -> String {
             event.uid.clone(),
             event.seq.map(|seq| seq.to_string()).unwrap_or_default(),
             event.feed.to_string(),
-            note.clone().unwrap_or_else(|| "not settled yet".to_owned()),
+            note.clone().unwrap_or_else(|| paper.word("event-unsettled")),
         ]
         .into_iter()
         .map(Cell::new)
         .collect()
     });
-    paper.table(&["Time", "Event", "Channel", "Uniqueid", "Seq", "Feed", "What it did"], rows)
+    let heads =
+        ["head-time", "head-event", "head-channel", "head-uniqueid", "head-seq", "head-feed", "head-did"];
+    paper.table(&heads, rows)
 }
 
 /// Number and name, as far as they are known.
-fn party(party: &Party) -> String {
+fn party(party: &Party, paper: &Paper) -> String {
     match (&party.number, &party.name) {
         (Some(number), Some(name)) if name != number => format!("{number} {name}"),
         (Some(one), _) | (None, Some(one)) => one.clone(),
-        (None, None) => "unknown".to_owned(),
+        (None, None) => paper.word("unknown"),
     }
 }
 
-fn side_word(side: Side) -> &'static str {
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "direction-inbound",
+        Direction::Outbound => "direction-outbound",
+        Direction::Internal => "direction-internal",
+        Direction::Unknown => "direction-unknown",
+    }
+}
+
+fn ended_by(side: Side) -> &'static str {
     match side {
-        Side::Caller => "caller",
-        Side::Called => "called side",
-        Side::Pbx => "pbx",
+        Side::Caller => "ended-by-caller",
+        Side::Called => "ended-by-called",
+        Side::Pbx => "ended-by-pbx",
     }
 }
 
 fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Open => "open",
-        Outcome::Answered => "answered",
-        Outcome::NoAnswer => "no answer",
-        Outcome::Elsewhere => "answered elsewhere",
-        Outcome::Busy => "busy",
-        Outcome::Rejected => "rejected",
-        Outcome::Cancelled => "cancelled",
-        Outcome::Unreachable => "unreachable",
-        Outcome::Unanswered => "nobody answered",
+        Outcome::Open => "outcome-open",
+        Outcome::Answered => "outcome-answered",
+        Outcome::NoAnswer => "outcome-no-answer",
+        Outcome::Elsewhere => "outcome-elsewhere",
+        Outcome::Busy => "outcome-busy",
+        Outcome::Rejected => "outcome-rejected",
+        Outcome::Cancelled => "outcome-cancelled",
+        Outcome::Unreachable => "outcome-unreachable",
+        Outcome::Unanswered => "outcome-unanswered",
     }
 }
 
@@ -210,6 +231,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 mod tests {
     use super::super::sample;
     use super::*;
+    use crate::call::words::Language;
 
     fn found() -> StoredCall {
         let call = sample::transferred();
@@ -218,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_page_begins_with_who_called_whom_and_what_came_of_it() {
-        let page = written(&found(), None, "en", &Paper::plain());
+        let page = written(&found(), None, &Paper::plain(Language::En));
         let head: Vec<&str> = page.lines().take(3).collect();
         assert_eq!(
             head,
@@ -229,6 +251,16 @@ mod tests {
             ]
         );
         assert!(page.contains("called, sales"), "{page}");
+        let page = written(&found(), None, &Paper::plain(Language::Ru));
+        let head: Vec<&str> = page.lines().take(3).collect();
+        assert_eq!(
+            head,
+            [
+                "+79190000000 Ivan → 73512020318",
+                "входящий · 2026-11-22 23:38:43 · линия 73512020318",
+                "Отвечен, с переводом · ответ: 102 · ожидание 6 с · разговор 2 мин 31 с · завершён звонящим",
+            ]
+        );
     }
 
     #[test]
@@ -236,14 +268,14 @@ mod tests {
         let stored =
             |note: Option<&str>| StoredEvent { id: 1, event: sample::event(), note: note.map(str::to_owned) };
         let events = [stored(Some("leg 102 answered; call talking")), stored(None)];
-        let page = written(&found(), Some(&events), "en", &Paper::plain());
+        let page = written(&found(), Some(&events), &Paper::plain(Language::En));
         assert!(page.contains("leg 102 answered; call talking"), "{page}");
         assert!(page.contains("not settled yet"), "{page}");
     }
 
     #[test]
     fn events_are_in_the_document_only_where_they_are_asked_for() {
-        let document = document(&found(), None, "en");
+        let document = document(&found(), None, &Paper::plain(Language::En));
         assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["call", "story", "cdr"]);
     }
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub log: Log,
     /// Names of pbxes that do not name themselves.
     pub pbx: Pbx,
+    /// What ast-ami posts.
+    pub push: Push,
     /// Where notices go.
     #[serde(default)]
     pub notify: Vec<Endpoint>,
@@ -95,6 +97,8 @@ pub struct Http {
 pub struct Store {
     /// `sqlite://path` or `postgres://user:password@host/database`; never shown as it is.
     pub url: String,
+    /// Calls that ended more days ago are forgotten; 0 keeps all.
+    pub keep_days: u32,
 }
 
 /// `[spool]`
@@ -190,6 +194,24 @@ pub struct Pbx {
     /// Names by the address from which a pbx connects.
     #[serde(default)]
     pub peers: std::collections::BTreeMap<IpAddr, String>,
+}
+
+/// `[push]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// Whether posts are taken at all.
+    pub enabled: bool,
+    /// The pbx that ast-ami listens to, where that is not the default.
+    #[serde(default)]
+    pub pbx: Option<String>,
+    /// Networks that may post, beside this machine itself.
+    pub allow: Vec<IpNet>,
+    /// Who knows it may post from anywhere, under `/push/SECRET`.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// From the post to the answer, in milliseconds; later the answer is that it could not be saved.
+    pub ack_timeout_ms: u64,
 }
 
 /// `[[notify]]`

@@ -7,6 +7,9 @@ use super::Loaded;
 /// The notices that this version sends.
 const NOTICES: [&str; 3] = ["call.ended", "call.corrected", "call.merged"];
 
+/// A hundred years.
+const MOST_DAYS: u32 = 36_500;
+
 /// Adds a complaint for each thing that cannot work.
 pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     let config = &loaded.config;
@@ -40,6 +43,9 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
                    postgres://user:password@host/database";
         refuse("store.url", why.to_owned());
     }
+    if config.store.keep_days > MOST_DAYS {
+        refuse("store.keep_days", format!("must be at most {MOST_DAYS}; 0 keeps all calls"));
+    }
     if config.spool.poll_ms == 0 || config.spool.poll_ms >= config.call.grace_ms {
         let grace = config.call.grace_ms;
         refuse(
@@ -72,6 +78,17 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
             let what = format!("{:?} named {:?}", trunk.channel, trunk.name);
             refuse("trunk", format!("{what}: give each a channel and a name"));
         }
+    }
+    let push = &config.push;
+    let plain = |secret: &str| secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b));
+    if push.secret.as_ref().is_some_and(|s| s.reveal().len() < 16 || !plain(s.reveal())) {
+        refuse("push.secret", "is part of an address: write 16 or more of A-Z a-z 0-9 . _ ~ -".to_owned());
+    }
+    if push.ack_timeout_ms == 0 || push.ack_timeout_ms > 10_000 {
+        refuse("push.ack_timeout_ms", "must be from 1 to 10000".to_owned());
+    }
+    if push.pbx.as_ref().is_some_and(String::is_empty) {
+        refuse("push.pbx", "is empty; leave it out where the name is that of [pbx]".to_owned());
     }
     check_endpoints(loaded, complaints);
 }
@@ -139,6 +156,9 @@ mod tests {
         assert!(complaints(|c| c.http.listen = c.agi.listen).contains("http.listen"));
         assert!(complaints(|c| c.store.url = "mysql://x".into()).contains("store.url"));
         assert!(complaints(|c| c.store.url = "sqlite://".into()).contains("store.url"));
+        assert!(complaints(|c| c.push.ack_timeout_ms = 0).contains("push.ack_timeout_ms"));
+        assert!(complaints(|c| c.push.pbx = Some(String::new())).contains("push.pbx"));
+        assert!(complaints(|c| c.store.keep_days = 40_000).contains("store.keep_days"));
         assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
         assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
         let nameless = super::super::Trunk { channel: "PJSIP/a-*".into(), name: String::new() };

@@ -24,7 +24,7 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 10] = [
+        let keys: [(&str, &[&str]); 11] = [
             ("agi", fields::<super::Agi>()),
             ("http", fields::<super::Http>()),
             ("store", fields::<super::Store>()),
@@ -34,6 +34,7 @@ impl Schema {
             ("trunk", fields::<super::Trunk>()),
             ("log", fields::<super::Log>()),
             ("pbx", fields::<super::Pbx>()),
+            ("push", fields::<super::Push>()),
             ("notify", fields::<Endpoint>()),
         ];
         let with_files = |keys: &[&'static str]| {

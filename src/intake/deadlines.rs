@@ -101,6 +101,7 @@ async fn settle_some(inner: &Shared) -> Result<Round, StoreError> {
             recent: &job.recent,
             now: job.clock.now(),
             released: job.is_released(),
+            quiet: false,
         };
         let _ = answer.send(round(writer, &terms));
     })?;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::recent::{Known, Recent};
 use super::{Policy, Subscription};
-use crate::call::{Call, CallId, Folded, State, Verdict, fold, identity};
+use crate::call::{Call, CallId, Folded, SIMULATED, State, Verdict, fold, identity};
 use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
@@ -56,6 +56,8 @@ pub(super) struct Terms<'a> {
     pub now: Timestamp,
     /// Whether calls may be told as over.
     pub released: bool,
+    /// Whether nobody is to be told.
+    pub quiet: bool,
 }
 
 /// What a round did.
@@ -90,7 +92,7 @@ struct Group {
     pbx: String,
     /// Ids under which parts of it are stored.
     calls: BTreeSet<String>,
-    /// Channels that its events name and that are in no call yet.
+    /// Names of its events that are in no call yet.
     strangers: BTreeSet<String>,
     /// Its unsettled events.
     fresh: Vec<(Entry, Event)>,
@@ -240,7 +242,7 @@ fn held(db: &mut Db, mut groups: Vec<Group>, known_until: Timestamp) -> Result<V
 fn slots(group: &Group) -> impl Iterator<Item = i32> {
     let named = group.fresh.iter().flat_map(|(_, event)| channels(event));
     let named: BTreeSet<&str> = named.collect();
-    let stored = group.calls.iter().map(|call| hold::slot("", call));
+    let stored = group.calls.iter().map(|call| hold::of_call(call));
     named.into_iter().map(|channel| hold::slot(&group.pbx, channel)).chain(stored)
 }
 
@@ -322,10 +324,8 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
     let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
     for (entry, event) in events {
         let mut keys: BTreeSet<(String, String)> =
-            channels(&event).map(|c| (event.pbx.clone(), c.to_owned())).collect();
+            own_channels(&event).map(|c| (event.pbx.clone(), c.to_owned())).collect();
         let calls: BTreeSet<String> = keys.iter().filter_map(|k| homes.get(k).cloned()).collect();
-        let strangers: Vec<String> =
-            keys.iter().filter(|k| !homes.contains_key(k)).map(|(_, channel)| channel.clone()).collect();
         // An id of a call is no uniqueid and no pbx is called "".
         keys.extend(calls.iter().map(|id| (String::new(), id.clone())));
         let met: BTreeSet<usize> = keys.iter().filter_map(|k| places.get(k).copied()).collect();
@@ -336,21 +336,68 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
         for other in met.into_iter().skip(1) {
             let other_group = std::mem::take(&mut groups[other]);
             groups[place].calls.extend(other_group.calls);
-            groups[place].strangers.extend(other_group.strangers);
             groups[place].fresh.extend(other_group.fresh);
             places.values_mut().filter(|at| **at == other).for_each(|at| *at = place);
         }
         groups[place].calls.extend(calls);
-        groups[place].strangers.extend(strangers);
         groups[place].fresh.push((entry, event));
         places.extend(keys.into_iter().map(|k| (k, place)));
     }
+    join_by_key(&mut groups, &mut places, homes);
     groups.retain(|g| !g.fresh.is_empty());
+    for group in &mut groups {
+        let known = |name: &&str| homes.contains_key(&(group.pbx.clone(), (*name).to_owned()));
+        let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
+        let strangers = named.into_iter().filter(|name| !known(name)).map(ToOwned::to_owned);
+        group.strangers = strangers.collect();
+    }
     groups
 }
 
-/// Every channel that an event names.
+/// Gives each call key to the first group of channels that names it near its time, together with what is known
+/// by that key alone. A second one has nothing of it: two callers to one number within one second make the same
+/// key, and what is joined stays joined.
+fn join_by_key(
+    groups: &mut [Group],
+    places: &mut BTreeMap<(String, String), usize>,
+    homes: &BTreeMap<(String, String), String>,
+) {
+    for place in 0..groups.len() {
+        let named: BTreeSet<String> =
+            groups[place].fresh.iter().filter_map(|(_, e)| e.link().map(ToOwned::to_owned)).collect();
+        for key in named {
+            let key = (groups[place].pbx.clone(), key);
+            if groups[place].fresh.iter().all(|(_, e)| e.knows_key_alone()) {
+                break;
+            }
+            // The id of a call of which a channel is known comes from that channel.
+            let id_of_key = CallId::of(&key.0, &key.1).to_string();
+            if homes.get(&key).is_some_and(|home| *home != id_of_key && !groups[place].calls.contains(home)) {
+                continue;
+            }
+            match places.get(&key).copied() {
+                None => {}
+                Some(other) if other == place => continue,
+                Some(other) if groups[other].fresh.iter().any(|(_, e)| !e.knows_key_alone()) => continue,
+                Some(other) => {
+                    let other = std::mem::take(&mut groups[other]);
+                    groups[place].calls.extend(other.calls);
+                    groups[place].fresh.extend(other.fresh);
+                }
+            }
+            groups[place].calls.extend(homes.get(&key).cloned());
+            places.insert(key, place);
+        }
+    }
+}
+
+/// Every name that an event knows its call by.
 fn channels(event: &Event) -> impl Iterator<Item = &str> {
+    own_channels(event).chain(event.link())
+}
+
+/// Every channel that an event names; or the key, where it knows no more.
+fn own_channels(event: &Event) -> impl Iterator<Item = &str> {
     std::iter::once(event.uid.as_str()).chain(event.ties())
 }
 
@@ -385,6 +432,9 @@ fn settle(
         }
     };
 
+    // A played call is nobody's news, unless it says that it is to be told like a real one.
+    let quiet = call.pbx == SIMULATED && events.iter().all(|event| event.fact("notify") != Some("1"));
+    let terms = &Terms { quiet, ..*terms };
     let id = call.id.to_string();
     let before = calls::find(db, group.calls.iter().map(String::as_str).chain([id.as_str()]))?;
     if !group.calls.contains(&id) && before.iter().any(|b| b.id() == id) {
@@ -491,6 +541,9 @@ fn tell(
     data: &str,
     terms: &Terms<'_>,
 ) -> Result<Option<Told>, StoreError> {
+    if terms.quiet {
+        return Ok(None);
+    }
     // Corrections and merges speak of what was told at the end: who wants that wants them too.
     let wants = |s: &&Subscription| {
         s.kinds.iter().any(|k| k == kind || (k == ENDED && [CORRECTED, MERGED].contains(&kind)))

@@ -129,12 +129,19 @@ impl Notifier {
         self.name_the_unknown().await;
         let mut running = Running::default();
         let mut counted: Option<Stopwatch> = None;
+        let mut failing = false;
         loop {
-            if let Err(error) = self.begin_due(&mut running).await {
-                warn!(%error, "notices wait: the outbox cannot be read or leased from");
-                if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
-                    break;
+            let begun = self.begin_due(&mut running).await;
+            match (&begun, failing) {
+                (Err(error), false) => {
+                    warn!(%error, "notices wait: the outbox cannot be read or leased from")
                 }
+                (Ok(()), true) => info!("the outbox can be read again"),
+                _ => {}
+            }
+            failing = begun.is_err();
+            if failing && stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
+                break;
             }
             if counted.is_none_or(|since| since.elapsed() > COUNT_EVERY) {
                 counted = Some(Stopwatch::start());

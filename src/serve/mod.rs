@@ -6,6 +6,7 @@
 //! Stop: no new sessions; what is queued is committed and acknowledged, who was not read yet gets `FAILURE`.
 
 mod ground;
+mod keep;
 mod systemd;
 
 use std::net::SocketAddr;
@@ -27,8 +28,8 @@ use crate::api::{self, Health, Pages};
 use crate::call::{Numbering, Rules};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
-use crate::feed::agi;
 use crate::feed::spool::Spool;
+use crate::feed::{agi, push};
 use crate::intake::{Intake, Policy, Subscription};
 use crate::notify::Notifier;
 use crate::observe::{self, Metrics};
@@ -39,6 +40,9 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// How old an answer on health may be: each one writes to the disk, and calls wait for the disk too.
 const PROOF_KEEPS: Duration = Duration::from_secs(1);
+
+/// From then on it is told that the database's clock is another one.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_millis(500);
 
 /// Where a server listens, once it does.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +69,7 @@ pub async fn run(
     let url = config.store.url.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&url)).await??;
     let clock = Clock::system();
+    compare_clocks(&store, &clock).await;
     let intake = Intake::start(store.clone(), clock.clone(), policy(&config)?);
     // What the spool holds may belong to calls that look over, so it comes before any deadline fires.
     let spool = Spool::new(intake.clone(), clock.clone(), &config.spool, &config.pbx.default);
@@ -77,9 +82,11 @@ pub async fn run(
     let parts = Parts::default();
     let pages =
         Pages { ready: is_ready, metrics: metrics.clone(), probe: probe(store.clone(), clock.clone()) };
-    parts.run(&parts.last, |stop| api::serve(http, api::router(pages), stop));
+    let routes = api::router(pages).merge(pushes(&config, &intake, &clock));
+    parts.run(&parts.last, |stop| api::serve(http, routes, stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
+    parts.run(&parts.last, |stop| keep::run(store.clone(), clock.clone(), config.store.keep_days, stop));
     parts.run(&parts.ends, |stop| spool.run(stop));
     let door = intake.clone();
     let notifier =
@@ -167,6 +174,34 @@ fn subscriptions(config: &Config) -> Vec<Subscription> {
         kinds: endpoint.notices.clone(),
     };
     config.notify.iter().map(subscription).collect()
+}
+
+/// The routes for ast-ami, where they are wanted. They are part of the HTTP port, which ends after the door is
+/// closed: what is posted by then is answered as not saved.
+fn pushes(config: &Config, intake: &Intake, clock: &Clock) -> axum::Router {
+    if !config.push.enabled {
+        return axum::Router::new();
+    }
+    push::router(push::Desk {
+        intake: intake.clone(),
+        push: config.push.clone(),
+        pbx: config.pbx.clone(),
+        clock: clock.clone(),
+    })
+}
+
+/// Nodes that share a database judge by their clocks whether a call is over.
+async fn compare_clocks(store: &Store, clock: &Clock) {
+    let now = clock.clone();
+    match store.clock_ahead(move || now.now()).await {
+        Ok(ahead) if ahead.abs() > CLOCKS_DIFFER => warn!(
+            "this machine's clock and the database's differ by {:.1} s; keep both right (NTP), or calls end too early \
+             or too late where several nodes share the database",
+            ahead.abs().as_secs_f64()
+        ),
+        Ok(_) => {}
+        Err(error) => warn!(%error, "the clocks could not be compared"),
+    }
 }
 
 fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -91,6 +91,12 @@ impl Record {
         &self.id
     }
 
+    /// Whether the call is over, and nothing is waited for any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.due_us.is_none()
+    }
+
     /// The whole call as JSON, which is what its fingerprint is taken of.
     #[must_use]
     pub fn doc(&self) -> &str {

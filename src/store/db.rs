@@ -95,6 +95,15 @@ impl Db {
         if self.pending(place)?.is_empty() { Ok(()) } else { Err(StoreError::Older(place.clone())) }
     }
 
+    /// This connection, if it is one still: PostgreSQL may have been started again since its last use.
+    pub(super) fn still_there(mut self) -> Option<Db> {
+        let there = match &mut self {
+            Db::Sqlite(_) => true,
+            Db::Postgres(c) => postgres::answers(c),
+        };
+        there.then_some(self)
+    }
+
     /// Moves SQLite's WAL into its file, as far as no reader is in the way.
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
         match self {

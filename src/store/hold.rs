@@ -45,3 +45,18 @@ pub fn take(db: &mut Db, slots: BTreeSet<i32>) -> Result<BTreeSet<i32>, StoreErr
         }
     }
 }
+
+/// Takes those of `calls` that no other node works on until the transaction ends, and answers with them.
+///
+/// # Errors
+/// When the database refuses.
+pub fn calls(db: &mut Db, calls: Vec<String>) -> Result<Vec<String>, StoreError> {
+    let ours = take(db, calls.iter().map(|call| of_call(call)).collect())?;
+    Ok(calls.into_iter().filter(|call| ours.contains(&of_call(call))).collect())
+}
+
+/// The lock of a stored call. No pbx is called "".
+#[must_use]
+pub fn of_call(id: &str) -> i32 {
+    slot("", id)
+}

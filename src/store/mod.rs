@@ -6,7 +6,10 @@
 //! - [`hold`]: which node works on what
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
+//! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
+//! - [`filter`]: which calls they ask for
+//! - [`follow`]: what happens while they look on
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
@@ -15,7 +18,10 @@ mod bulk;
 pub mod calls;
 mod db;
 pub mod delivery;
+pub mod filter;
+pub mod follow;
 pub mod hold;
+pub mod keep;
 pub mod ledger;
 pub mod outbox;
 mod place;
@@ -259,8 +265,8 @@ impl Store {
         let store = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let idle = || store.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let spare = idle().pop();
-            let mut db = match spare {
+            let spare = || idle().pop();
+            let mut db = match std::iter::from_fn(spare).find_map(Db::still_there) {
                 Some(db) => db,
                 None => Db::open(&store.0.place, Access::Read)?,
             };

@@ -1,14 +1,21 @@
 //! What is shown to people: the read side of the store.
 
-use diesel::dsl::{count_star, min, not};
-use diesel::prelude::*;
-use jiff::Timestamp;
+use std::collections::HashMap;
 
+use diesel::dsl::{count_star, min, not, sql};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use jiff::{SignedDuration, Timestamp};
+
+use super::filter::{self, Filter, Page};
 use super::schema::{call_aliases, calls, deliveries, events, members, set_aside};
 use super::{Db, Store, StoreError, calls as stored, ledger};
 use crate::call::Call;
 use crate::call::cdr::Row;
 use crate::event::Event;
+
+/// Calls that are read by one statement.
+const AT_ONCE: usize = 500;
 
 /// A call, with what is stored beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +62,38 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn calls(&self, most: usize) -> Result<Vec<Call>, StoreError> {
-        self.read("calls", move |db| {
-            let latest = calls::table.order((calls::started_us.desc(), calls::id.desc()));
-            let docs: Vec<stored::Record> = latest.limit(most as i64).load(db)?;
-            docs.iter().map(stored::Record::call).collect()
+        self.find_calls(&Filter::default(), Page::newest(most)).await
+    }
+
+    /// One page of the calls that `filter` asks for.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn find_calls(&self, filter: &Filter, page: Page) -> Result<Vec<Call>, StoreError> {
+        let filter = filter.clone();
+        self.read("find calls", move |db| {
+            // First which, then what: the calls that are passed over are not read.
+            let ids: Vec<String> = filter::page(&filter, &page).select(calls::id).load(db)?;
+            let mut found = HashMap::with_capacity(ids.len());
+            for some in ids.chunks(AT_ONCE) {
+                for record in stored::find(db, some.iter().map(String::as_str))? {
+                    found.insert(record.id().to_owned(), record.call()?);
+                }
+            }
+            Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+        })
+        .await
+    }
+
+    /// How many calls `filter` asks for.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn count_calls(&self, filter: &Filter) -> Result<usize, StoreError> {
+        let filter = filter.clone();
+        self.read("count calls", move |db| {
+            let count: i64 = filter::matching(&filter).select(count_star()).get_result(db)?;
+            Ok(usize::try_from(count).unwrap_or_default())
         })
         .await
     }
@@ -108,6 +143,26 @@ impl Store {
         .await
     }
 
+    /// How far a clock that shows `now` is ahead of the database's, which all nodes share; zero where the
+    /// database is a file, and so has this machine's clock.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn clock_ahead(
+        &self,
+        now: impl FnOnce() -> Timestamp + Send + 'static,
+    ) -> Result<SignedDuration, StoreError> {
+        self.read("clock", move |db| match db {
+            Db::Sqlite(_) => Ok(SignedDuration::ZERO),
+            Db::Postgres(c) => {
+                let asked = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+                let theirs: i64 = diesel::select(sql::<BigInt>(asked)).get_result(c)?;
+                Ok(now().duration_since(ledger::time(theirs)?))
+            }
+        })
+        .await
+    }
+
     /// How the store stands.
     ///
     /// # Errors
@@ -131,6 +186,10 @@ impl Store {
 }
 
 fn named(db: &mut Db, name: &str) -> Result<Option<stored::Record>, StoreError> {
+    // No text for PostgreSQL, and no name of anything.
+    if name.contains('\0') {
+        return Ok(None);
+    }
     let aliases = call_aliases::table.filter(call_aliases::alias.eq(name)).select(call_aliases::call_id);
     let channels = members::table.filter(members::channel.eq(name)).select(members::call_id);
     let mut ids: Vec<String> = aliases.load(db)?;

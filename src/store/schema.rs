@@ -172,3 +172,4 @@ diesel::table! {
 
 diesel::joinable!(deliveries -> notices (notice_id));
 diesel::allow_tables_to_appear_in_same_query!(deliveries, notices);
+diesel::allow_tables_to_appear_in_same_query!(calls, legs);

@@ -7,12 +7,16 @@ mod cli;
 mod crash;
 #[path = "intake.rs"]
 pub mod intake;
+#[path = "keep.rs"]
+mod keep;
 #[path = "kill.rs"]
 mod kill;
 #[path = "large.rs"]
 mod large;
 #[path = "notify.rs"]
 mod notify;
+#[path = "push/mod.rs"]
+mod push;
 #[path = "serve.rs"]
 pub mod serve;
 #[path = "server.rs"]
@@ -60,6 +64,11 @@ pub fn connect(url: &str) -> Db {
     let mut db = SqliteConnection::establish(url).unwrap();
     db.batch_execute("PRAGMA busy_timeout = 40000").unwrap();
     Db::Sqlite(db)
+}
+
+/// What begins a transaction that keeps all others from writing events, until it is rolled back.
+pub fn held_alone() -> &'static str {
+    if on_postgres() { "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE" } else { "BEGIN IMMEDIATE" }
 }
 
 /// The one number that `sql` asks for as `n`.

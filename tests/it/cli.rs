@@ -1,5 +1,14 @@
 //! The command line as people and scripts meet it: words, lines of JSON, exit codes.
 
+#[path = "cli/calls.rs"]
+mod calls;
+#[path = "cli/export.rs"]
+mod export;
+#[path = "cli/simulate.rs"]
+mod simulate;
+#[path = "cli/tail.rs"]
+mod tail;
+
 use std::path::Path;
 use std::process::Stdio;
 
@@ -43,6 +52,46 @@ fn calls_are_listed_newest_first_as_a_table_and_as_json() {
     assert_eq!(calls[0]["linkedid"], "1795390800.8");
     assert_eq!(calls[1]["linkedid"], "1795390723.0");
     assert_eq!(json(dir.path(), &["calls", "--json", "--limit", "1"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_language_is_the_one_that_is_typed_or_configured_or_the_readers_own() {
+    let dir = journal();
+    let heads = |typed: &[&str], configured: Option<&str>, own: &[(&str, &str)]| {
+        let mut command = calljournal(dir.path(), typed);
+        command.arg("calls").envs(own.iter().copied());
+        command.envs(configured.map(|locale| ("CALLJOURNAL_CALL__LOCALE", locale)));
+        let told = said(&command.output().unwrap());
+        told.split(' ').next().unwrap().to_owned()
+    };
+    let (english, russian) = ("Started", "Начало");
+    assert_eq!(heads(&[], None, &[]), english);
+    assert_eq!(heads(&[], None, &[("LANG", "ru_RU.UTF-8")]), russian);
+    assert_eq!(heads(&[], None, &[("LANG", "ru_RU.UTF-8"), ("LC_MESSAGES", "C")]), english);
+    assert_eq!(heads(&[], None, &[("LANG", "C"), ("LC_ALL", "ru_RU")]), russian);
+    assert_eq!(heads(&[], Some("en"), &[("LANG", "ru_RU.UTF-8")]), english);
+    assert_eq!(heads(&["--locale", "ru"], Some("en"), &[]), russian);
+    assert_eq!(heads(&["--locale", "tlh"], Some("ru"), &[]), english);
+}
+
+#[test]
+fn a_call_and_the_state_of_things_are_told_in_russian_where_that_is_wanted() {
+    let dir = journal();
+    let page = told(dir.path(), &["--locale=ru", "show", "last", "--events"]);
+    for word in ["входящий", "Отвечен", "Вызывается 101", "завершён", "Что изменило"]
+    {
+        assert!(page.contains(word), "{word} is not in\n{page}");
+    }
+    let story = json(dir.path(), &["--locale=ru", "show", "last", "--json"]);
+    assert_eq!(story["story"][1]["text"], "Вызывается 101");
+    let checked = calljournal(dir.path(), &["--locale=ru", "check"])
+        .env("CALLJOURNAL_AGI__LISTEN", "127.0.0.1:0")
+        .env("CALLJOURNAL_HTTP__LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    let text = said(&checked);
+    assert!(text.starts_with("в порядке  настройки: по умолчанию"), "{text}");
+    assert!(text.contains("внимание   спул: каталога"), "{text}");
 }
 
 #[test]

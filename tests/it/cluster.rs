@@ -89,6 +89,17 @@ impl Cluster {
         }
     }
 
+    /// Freezes every process of it, as a disk or a machine that hangs does, or thaws them: `STOP` and `CONT`.
+    pub fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let all = std::iter::once(pid).chain(children.split_whitespace());
+        // One that has ended meanwhile is none to freeze.
+        let _ =
+            Command::new("kill").arg(format!("-{name}")).args(all).stderr(Stdio::null()).status().unwrap();
+    }
+
     /// The URL of the database that belongs to `dir`, which is made when it is first asked for.
     pub fn database(&self, dir: &Path) -> String {
         let mut hash = DefaultHasher::new();

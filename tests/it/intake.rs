@@ -11,7 +11,7 @@ use diesel::connection::SimpleConnection;
 use jiff::{SignedDuration, Timestamp};
 
 /// The second of the first linkedid, and the start of the tests' clock.
-const T0: i64 = 1_795_390_723;
+pub const T0: i64 = 1_795_390_723;
 
 /// A journal in a directory of its own, with a clock moved by hand.
 pub struct Journal {
@@ -73,7 +73,7 @@ impl Journal {
         super::database(self.dir.path())
     }
 
-    fn run(&self, sql: &str) {
+    pub fn run(&self, sql: &str) {
         self.sql().batch_execute(sql).unwrap();
     }
 
@@ -156,6 +156,21 @@ async fn an_event_told_twice_is_kept_once_and_answered_twice() {
     assert_eq!(j.accept(&[start.clone(), start.clone()]).await, Receipt { fresh: 1, duplicates: 1 });
     assert_eq!(j.accept(&[start]).await, Receipt { fresh: 0, duplicates: 1 });
     assert_eq!(j.number("SELECT COUNT(*) AS n FROM events"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_keeps_its_order_and_is_told_what_was_there_before() {
+    let j = Journal::open();
+    // By their tokens they come in another order.
+    let [a, b, c] = [9, 5, 7].map(|n| event(Kind::Start, &uid(n), &uid(n), 1, 0, &[]));
+    assert_eq!(j.accept(std::slice::from_ref(&b)).await, Receipt { fresh: 1, duplicates: 0 });
+    let mut again = a.clone();
+    again.channel = "told twice".into();
+    let told = [a.clone(), b.clone(), c.clone(), again];
+    assert_eq!(j.accept(&told).await, Receipt { fresh: 2, duplicates: 2 });
+    let tokens = [b, a, c].map(|e| e.token.to_string());
+    assert_eq!(j.texts("SELECT token AS s FROM events ORDER BY id"), tokens);
+    assert_eq!(j.number("SELECT COUNT(*) AS n FROM events WHERE channel = 'told twice'"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,12 +7,14 @@ mod agi;
 mod cluster;
 mod file;
 mod layout;
+mod nodes;
 mod outage;
 #[path = "both.rs"]
 mod postgres;
 mod schema;
 #[path = "both.rs"]
 mod sqlite;
+mod story;
 mod trace;
 
 // For tests that are about one backend, or about none.

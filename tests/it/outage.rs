@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use calljournal::call::CallId;
 
@@ -18,7 +18,8 @@ use crate::cluster::Cluster;
 use crate::server::{PATIENCE, Server, plain_call};
 use crate::sqlite::{connect, number, texts};
 
-/// How many dialplans talk at once, and how long each waits between two events.
+/// How many dialplans talk at once, and how long each waits between two events; ten times as long without an ack,
+/// or most of what is counted in the end would be of the outage.
 const DIALPLANS: u64 = 4;
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -63,6 +64,8 @@ struct Told {
     calls: AtomicU64,
     acked: Mutex<BTreeSet<String>>,
     spooled: AtomicU64,
+    /// How long a dialplan had to wait for an answer, in milliseconds.
+    slowest: AtomicU64,
     enough: AtomicBool,
 }
 
@@ -75,11 +78,15 @@ fn talk(nodes: &[Node], told: &Told, seed: u64) {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let node = &nodes[(dice >> 33) as usize % nodes.len()];
             let agi = *node.agi.lock().unwrap();
-            if telling.tell(agi) {
+            let since = Instant::now();
+            let acked = telling.tell(agi);
+            told.slowest.fetch_max(since.elapsed().as_millis() as u64, Ordering::SeqCst);
+            if acked {
                 assert!(told.acked.lock().unwrap().insert(telling.token));
             } else {
                 node.spool.lock().unwrap().write_all(telling.frame().as_bytes()).unwrap();
                 told.spooled.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(PAUSE * 10);
             }
             std::thread::sleep(PAUSE);
         }
@@ -161,6 +168,11 @@ fn postgresql_that_is_stopped_and_killed_under_load_costs_acks_and_no_event() {
         cluster.up();
         server.page_when("/healthz", |body| body.contains("\"ok\""));
         wait(1.0);
+        // One that hangs holds no call up either.
+        cluster.signal("STOP");
+        wait(2.0);
+        cluster.signal("CONT");
+        wait(0.5);
         cluster.kill();
         wait(0.5);
         cluster.up();
@@ -168,6 +180,9 @@ fn postgresql_that_is_stopped_and_killed_under_load_costs_acks_and_no_event() {
         wait(1.0);
     });
     assert!(told.spooled.load(Ordering::SeqCst) > 0, "nobody noticed");
+    let slowest = told.slowest.load(Ordering::SeqCst);
+    println!("the longest that a dialplan waited: {slowest} ms");
+    assert!(slowest < 1900, "a dialplan waited for {slowest} ms");
     all_is_there_once(&url, &told);
     assert_eq!(server.page("/readyz").0, 200);
     let (status, said) = server.stop();
@@ -175,7 +190,7 @@ fn postgresql_that_is_stopped_and_killed_under_load_costs_acks_and_no_event() {
     let troubles: Vec<&String> =
         said.iter().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
     println!("{troubles:#?}");
-    assert!(troubles.len() < 30, "an outage is not told once:\n{}", said.join("\n"));
+    assert!(troubles.len() < 20, "an outage is not told once:\n{}", said.join("\n"));
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub fn calljournal(dir: &Path, arguments: &[&str]) -> Command {
         .current_dir(dir)
         .args(arguments)
         .env_remove("CALLJOURNAL_CONFIG")
+        .env_remove("LC_ALL")
+        .env_remove("LC_MESSAGES")
+        .env_remove("LANG")
         .env("NO_COLOR", "1")
         .env("TZ", "UTC");
     // On SQLite its own default is what is tested.

@@ -109,3 +109,22 @@ async fn readers_do_not_wait_for_a_writer_and_cannot_write() {
     go.send(()).unwrap();
     assert!(writing.await.unwrap(), "the writer was still at it while they read");
 }
+
+#[test]
+fn the_schema_is_brought_up_to_date_by_its_own_command_which_says_what_it_did() {
+    use super::server::{output, said};
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let ended = output(dir.path(), arguments);
+        (ended.status.code(), said(&ended))
+    };
+    let (code, text) = run(&["migrate", "--check"]);
+    assert_eq!(code, Some(1), "{text}");
+    let (code, text) = run(&["migrate"]);
+    assert!(code == Some(0) && text.contains("version 00000000000001 was brought in"), "{text}");
+    for arguments in [&["migrate", "--check"][..], &["migrate"]] {
+        let (code, text) = run(arguments);
+        assert!(code == Some(0) && text.contains("up to date"), "{text}");
+    }
+    assert_eq!(run(&["calls"]).0, Some(0));
+}

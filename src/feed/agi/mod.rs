@@ -5,7 +5,7 @@
 //! in it ends it alone. What is not kept in time is answered `FAILURE`, and the dialplan writes it to its
 //! spool. Knows of the store only what [`Door`] says.
 
-mod complaints;
+pub(super) mod complaints;
 mod low_water;
 pub mod session;
 pub mod wire;

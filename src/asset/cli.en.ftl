@@ -1,0 +1,140 @@
+# What the command line says to people. What stands in `…` is typed, and stays as it is.
+
+# Tables
+head-started = Started
+head-from = From
+head-to = To
+head-answered-by = Answered by
+head-result = Result
+head-waited = Waited
+head-talked = Talked
+head-id = Id
+head-pbx = Pbx
+head-who = Who
+head-part = Part
+head-outcome = Outcome
+head-began = Began
+head-answered = Answered
+head-ended = Ended
+head-rang = Rang
+head-cause = Cause
+head-channel = Channel
+head-time = Time
+head-event = Event
+head-uniqueid = Uniqueid
+head-seq = Seq
+head-feed = Feed
+head-did = What it did
+
+# What came of a call
+disposition-answered = ANSWERED
+disposition-no-answer = NO ANSWER
+disposition-busy = BUSY
+disposition-failed = FAILED
+disposition-congestion = CONGESTION
+result-gave-up = gave up
+result-transferred = transferred
+state-started = started
+state-ringing = ringing
+state-talking = talking
+state-ended = ended
+direction-inbound = inbound
+direction-outbound = outbound
+direction-internal = internal
+direction-unknown = direction unknown
+unknown = unknown
+
+# One call
+on-trunk = on { $trunk }
+for-org = for { $org }
+answered-by = answered by { $who }
+waited = waited { $time }
+talked = talked { $time }
+ended-by-caller = ended by the caller
+ended-by-called = ended by the called side
+ended-by-pbx = ended by the pbx
+end-unknown = when it ended is not known
+part-caller = caller
+part-called = called
+part-called-group = called, { $group }
+outcome-open = open
+outcome-answered = answered
+outcome-no-answer = no answer
+outcome-elsewhere = answered elsewhere
+outcome-busy = busy
+outcome-rejected = rejected
+outcome-cancelled = cancelled
+outcome-unreachable = unreachable
+outcome-unanswered = nobody answered
+event-unsettled = not settled yet
+set-aside = Its latest events are not part of this, since they could not be settled: { $reason }
+
+# Lists
+no-call = No call yet. Make one, or see what `calljournal check` says.
+no-match = { $count ->
+    [one] The one call in the journal does not match { $filters }
+   *[other] None of the { $count } calls in the journal matches { $filters }
+}. Leave a condition out or widen it: --since 30d begins thirty days ago.
+older = { $count ->
+    [one] Only the latest call is shown
+   *[other] Only the latest { $count } calls are shown
+}; more: --limit { $more }
+
+# export
+exported = { $count ->
+    [one] One call is in { $file }
+   *[other] { $count } calls are in { $file }
+}
+
+# simulate
+played = { $count ->
+    [one] One call played
+   *[other] { $count } calls played
+}, { $events }; ack: p50 { $half } ms, p99 { $most } ms
+played-events = { $count ->
+    [one] one event
+   *[other] { $count } events
+}
+played-unheard = { $count ->
+    [one] One event was not acknowledged
+   *[other] { $count } events were not acknowledged
+}: { $reason }
+played-next = `calljournal calls --pbx simulate` shows them, `calljournal simulate --clean` takes them out again.
+cleaned = { $count ->
+    [0] There is no played call in the journal.
+    [one] One played call was deleted.
+   *[other] { $count } played calls were deleted.
+}
+
+# check
+mark-ok = ok
+mark-warn = warn
+mark-fail = FAIL
+check-configuration = configuration: { $source }
+check-no-file = defaults, no file named
+check-every-key = every key with its meaning: calljournal check --defaults
+check-port-free = { $name }: { $listen } is free
+check-port-ours = { $name }: calljournal serves on { $listen } (process { $pid })
+check-port-held = { $name }: { $listen } is held by { $program } (process { $pid })
+check-port-held-todo = stop it, or choose another port: { $key }
+check-port-unseen = { $name }: { $listen } is held by another process
+check-port-unseen-todo = as root this check names it; or choose another port: { $key }
+check-port-failed = { $name }: cannot listen on { $listen }: { $reason }
+check-port-failed-todo = { $key } must be an address of this machine, and a port that this user may take
+check-local = FastAGI: this machine alone can connect
+check-networks = FastAGI: open to { $networks }
+check-open = FastAGI: anybody who reaches the port can write calls
+check-open-todo = name the networks of your Asterisks in agi.allow, or set agi.secret
+check-database = database: { $url }, schema up to date; serve checks at start that it is durable
+check-database-new = database: { $path } will be made at the first start
+check-database-nowhere = database: the directory { $path } does not exist
+check-database-wrong = database: { $reason }
+check-database-wrong-todo = calls are neither kept nor shown until then
+check-nothing-to-do = nothing else to do
+check-made-too = where there is none yet, it is made so too
+check-spool = spool: { $dir }
+check-spool-odd = spool: { $dir } { $reason }
+check-spool-missing = spool: { $dir } is missing: events that the server does not take are lost
+check-spool-unreadable = spool: { $dir } cannot be read ({ $reason }): what waits there is not taken in
+check-nobody = notices: nobody wants any ([[notify]] is not set)
+check-receivers = notices: to { $names }

@@ -1,0 +1,147 @@
+# Что командная строка говорит людям. То, что стоит в `…`, набирают как есть.
+
+# Таблицы
+head-started = Начало
+head-from = Откуда
+head-to = Куда
+head-answered-by = Кто ответил
+head-result = Итог
+head-waited = Ожидание
+head-talked = Разговор
+head-id = Id
+head-pbx = АТС
+head-who = Кто
+head-part = Роль
+head-outcome = Итог
+head-began = Начало
+head-answered = Ответ
+head-ended = Конец
+head-rang = Вызов
+head-cause = Причина
+head-channel = Канал
+head-time = Время
+head-event = Событие
+head-uniqueid = Uniqueid
+head-seq = №
+head-feed = Источник
+head-did = Что изменило
+
+# Чем закончился звонок
+disposition-answered = Отвечен
+disposition-no-answer = Без ответа
+disposition-busy = Занято
+disposition-failed = Не соединён
+disposition-congestion = Нет свободных линий
+result-gave-up = звонящий не дождался
+result-transferred = с переводом
+state-started = Начат
+state-ringing = Идёт вызов
+state-talking = Идёт разговор
+state-ended = Завершён
+direction-inbound = входящий
+direction-outbound = исходящий
+direction-internal = внутренний
+direction-unknown = направление неизвестно
+unknown = неизвестно
+
+# Один звонок
+on-trunk = линия { $trunk }
+for-org = организация { $org }
+answered-by = ответ: { $who }
+waited = ожидание { $time }
+talked = разговор { $time }
+ended-by-caller = завершён звонящим
+ended-by-called = завершён вызванной стороной
+ended-by-pbx = завершён АТС
+end-unknown = время окончания неизвестно
+part-caller = звонит
+part-called = вызван
+part-called-group = вызван, { $group }
+outcome-open = ещё на линии
+outcome-answered = ответ
+outcome-no-answer = нет ответа
+outcome-elsewhere = ответили на другом
+outcome-busy = занято
+outcome-rejected = звонок отклонён
+outcome-cancelled = звонящий не дождался
+outcome-unreachable = не дозвонились
+outcome-unanswered = никто не ответил
+event-unsettled = ещё не разобрано
+set-aside = Последние события сюда не вошли, их не удалось разобрать: { $reason }
+
+# Списки
+no-call = Звонков ещё нет. Позвоните или посмотрите, что скажет `calljournal check`.
+no-match = { $count ->
+    [one] В журнале { $count } звонок, под условия { $filters } не подходит ни один
+    [few] В журнале { $count } звонка, под условия { $filters } не подходит ни один
+   *[other] В журнале { $count } звонков, под условия { $filters } не подходит ни один
+}. Уберите одно из условий или расширьте его: --since 30d покажет последние тридцать дней.
+older = { $count ->
+    [one] Показан только последний { $count } звонок
+    [few] Показаны только последние { $count } звонка
+   *[other] Показаны только последние { $count } звонков
+}; больше: --limit { $more }
+
+# export
+exported = В { $file } выгружено { $count ->
+    [one] { $count } звонок
+    [few] { $count } звонка
+   *[other] { $count } звонков
+}
+
+# simulate
+played = { $count ->
+    [one] Разыгран { $count } звонок
+    [few] Разыграно { $count } звонка
+   *[other] Разыграно { $count } звонков
+}, { $events }; подтверждение: p50 { $half } мс, p99 { $most } мс
+played-events = { $count ->
+    [one] { $count } событие
+    [few] { $count } события
+   *[other] { $count } событий
+}
+played-unheard = { $count ->
+    [one] Не подтверждено { $count } событие
+    [few] Не подтверждено { $count } события
+   *[other] Не подтверждено { $count } событий
+}: { $reason }
+played-next = Посмотреть: `calljournal calls --pbx simulate`, убрать: `calljournal simulate --clean`.
+cleaned = { $count ->
+    [0] Разыгранных звонков в журнале нет.
+    [one] Удалён { $count } разыгранный звонок.
+    [few] Удалено { $count } разыгранных звонка.
+   *[other] Удалено { $count } разыгранных звонков.
+}
+
+# check
+mark-ok = в порядке
+mark-warn = внимание
+mark-fail = ОШИБКА
+check-configuration = настройки: { $source }
+check-no-file = по умолчанию, файл не указан
+check-every-key = все ключи с пояснениями: calljournal check --defaults
+check-port-free = { $name }: { $listen } свободен
+check-port-ours = { $name }: на { $listen } работает calljournal (процесс { $pid })
+check-port-held = { $name }: { $listen } занят программой { $program } (процесс { $pid })
+check-port-held-todo = остановите её или выберите другой порт: { $key }
+check-port-unseen = { $name }: { $listen } занят другим процессом
+check-port-unseen-todo = от имени root эта проверка назовёт его; или выберите другой порт: { $key }
+check-port-failed = { $name }: { $listen } занять не удаётся: { $reason }
+check-port-failed-todo = { $key } должен быть адресом этой машины с портом, доступным этому пользователю
+check-local = FastAGI: подключиться можно только с этой машины
+check-networks = FastAGI: открыт для { $networks }
+check-open = FastAGI: записывать звонки может любой, кому доступен порт
+check-open-todo = перечислите сети своих Asterisk в agi.allow или задайте agi.secret
+check-database = база данных: { $url }, схема актуальна; надёжность записи serve проверяет при запуске
+check-database-new = база данных: { $path } будет создана при первом запуске
+check-database-nowhere = база данных: каталога { $path } нет
+check-database-wrong = база данных: { $reason }
+check-database-wrong-todo = до исправления звонки не сохраняются и не показываются
+check-nothing-to-do = больше ничего не нужно
+check-made-too = если схемы ещё нет, так же будет создана и она
+check-spool = спул: { $dir }
+check-spool-odd = спул: { $dir } { $reason }
+check-spool-missing = спул: каталога { $dir } нет: события, которые сервер не принял, теряются
+check-spool-unreadable = спул: { $dir } не читается ({ $reason }): события, которые там ждут, не принимаются
+check-nobody = уведомления: получателей нет ([[notify]] не задан)
+check-receivers = уведомления: { $names }
