@@ -109,6 +109,8 @@ pub(super) struct Parts {
     index: BTreeMap<String, usize>,
     /// Channels that are known to report, whether or not they have.
     hooked: BTreeSet<String>,
+    /// Those of them whose end is not known.
+    open: BTreeSet<String>,
 }
 
 /// What comes from the first event that knows it and never changes.
@@ -129,8 +131,9 @@ impl Parts {
     fn take(&mut self, placed: Placed<'_>) -> String {
         let event = placed.event;
         self.belongs(event);
-        self.hooked
-            .extend([Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten().map(Into::into));
+        for uniqueid in [Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten() {
+            self.hook(uniqueid);
+        }
         let at = placed.at;
         match event.kind {
             Kind::Start => self.start(event, at),
@@ -153,13 +156,26 @@ impl Parts {
 
     /// A channel that is known to report its end.
     pub fn hook(&mut self, uniqueid: &str) {
-        self.hooked.insert(uniqueid.to_owned());
+        if !self.hooked.contains(uniqueid) {
+            self.hooked.insert(uniqueid.to_owned());
+        }
+        if self.by_uniqueid(uniqueid).is_some_and(|p| p.ended.is_some()) {
+            self.open.remove(uniqueid);
+        } else if !self.open.contains(uniqueid) {
+            self.open.insert(uniqueid.to_owned());
+        }
+    }
+
+    /// Whether a channel is known to report.
+    pub fn is_hooked(&self, uniqueid: &str) -> bool {
+        self.hooked.contains(uniqueid)
     }
 
     /// Where there is nothing but halves of Local channels, they report.
     pub fn hook_someone(&mut self) {
         if self.hooked.is_empty() {
-            self.hooked.extend(self.list.iter().map(|part| part.uniqueid.clone()));
+            let all: Vec<String> = self.list.iter().map(|part| part.uniqueid.clone()).collect();
+            all.iter().for_each(|uniqueid| self.hook(uniqueid));
         }
     }
 
@@ -252,6 +268,7 @@ impl Parts {
             return format!("no change: channel of {who} had ended before");
         }
         part.ended = Some(at);
+        self.open.remove(&event.uid);
         if self.all_ended() {
             format!("channel of {who} ended; it was the last")
         } else {
@@ -282,7 +299,7 @@ impl Parts {
 
     /// Whether every channel that is known to report has reported its end.
     pub fn all_ended(&self) -> bool {
-        self.hooked.iter().all(|uid| self.by_uniqueid(uid).is_some_and(|p| p.ended.is_some()))
+        self.open.is_empty()
     }
 
     pub fn by_uniqueid(&self, uniqueid: &str) -> Option<&Part> {

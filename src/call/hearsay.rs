@@ -113,7 +113,7 @@ impl<'e> Channel<'e> {
         for placed in told {
             notes[placed.index] = self.note(part, &known, placed);
         }
-        if !part.is_plumbing() {
+        if !part.is_plumbing() || parts.is_hooked(self.uid) {
             parts.hook(self.uid);
         }
     }

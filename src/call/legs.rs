@@ -4,6 +4,8 @@
 //! or one of them is transferred and enters the dialplan again. So the parts of a transferred call never overlap,
 //! and no one is counted as talking while the phone of the target rings.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -107,16 +109,16 @@ pub struct Conversation {
 
 /// The conversations of a call, in order of time.
 pub(super) fn conversations(parts: &Parts) -> Vec<Conversation> {
+    let first = parts.first();
     let mut all: Vec<Conversation> = people(parts)
         .filter(|part| part.role == Some(Role::Called))
-        .filter_map(|called| conversation(parts, called, called.answered?))
+        .filter_map(|called| conversation(caller_of(parts, first, called)?, called, called.answered?))
         .collect();
     all.sort_by_key(|c| c.began_at);
     all
 }
 
-fn conversation(parts: &Parts, called: &Part, began_at: Timestamp) -> Option<Conversation> {
-    let caller = caller_of(parts, called)?;
+fn conversation(caller: &Part, called: &Part, began_at: Timestamp) -> Option<Conversation> {
     let parted = |part: &Part| {
         let moved = part.entries.iter().filter(|e| e.transferred && e.at > began_at).map(|e| e.at);
         moved.chain(part.ended.map(|at| at.max(began_at))).min()
@@ -138,23 +140,64 @@ fn conversation(parts: &Parts, called: &Part, began_at: Timestamp) -> Option<Con
 }
 
 /// The channel that had this one called: the one it names, where that is a person's, else the call's first.
-fn caller_of<'a>(parts: &'a Parts, called: &Part) -> Option<&'a Part> {
+fn caller_of<'a>(parts: &'a Parts, first: Option<&'a Part>, called: &Part) -> Option<&'a Part> {
     let named = called.caller.as_deref().and_then(|uid| parts.by_uniqueid(uid));
-    named.filter(|p| !p.is_plumbing()).or_else(|| parts.first()).filter(|p| p.uniqueid != called.uniqueid)
+    named.filter(|p| !p.is_plumbing()).or(first).filter(|p| p.uniqueid != called.uniqueid)
 }
 
 /// Each channel that a person sat at, in order of appearance.
 pub(super) fn legs(parts: &Parts, conversations: &[Conversation]) -> Vec<Leg> {
-    let mut legs: Vec<Leg> = people(parts).map(|part| leg(parts, part, conversations)).collect();
+    let others = Others::of(parts, conversations);
+    let mut legs: Vec<Leg> = people(parts).map(|part| leg(parts, part, &others)).collect();
     // Those that are known from another channel alone were added last.
     legs.sort_by_key(|leg| leg.started_at);
     legs
 }
 
-fn leg(parts: &Parts, part: &Part, conversations: &[Conversation]) -> Leg {
+/// What is asked of all the others for each leg, worked out once: a queue may ring thousands of times.
+struct Others<'a> {
+    first: Option<&'a Part>,
+    /// By the channel that had them called.
+    rivals: HashMap<Option<&'a str>, Rivals>,
+    /// How long each channel has talked, in milliseconds, where it has at all.
+    talked_ms: HashMap<&'a str, i64>,
+}
+
+/// Phones that one channel had called.
+#[derive(Default)]
+struct Rivals {
+    /// Of each that was picked up: since when it rang, and when that was.
+    won: Vec<(Timestamp, Timestamp)>,
+    /// When each ended that was told to be picked up elsewhere (cause 26).
+    lost: Vec<Timestamp>,
+}
+
+impl<'a> Others<'a> {
+    fn of(parts: &'a Parts, conversations: &'a [Conversation]) -> Others<'a> {
+        let mut rivals: HashMap<Option<&str>, Rivals> = HashMap::new();
+        for part in people(parts) {
+            let rivals = rivals.entry(part.caller.as_deref()).or_default();
+            rivals.won.extend(part.answered.map(|at| (part.started, at)));
+            rivals.lost.extend(part.ended.filter(|_| part.farewell.cause == Some(26)));
+        }
+        let mut talked_ms = HashMap::new();
+        for talk in conversations {
+            for leg in [talk.caller_leg.as_str(), talk.called_leg.as_str()] {
+                *talked_ms.entry(leg).or_default() += talk.talk_ms;
+            }
+        }
+        Others { first: parts.first(), rivals, talked_ms }
+    }
+
+    fn rivals(&self, part: &'a Part) -> Option<&Rivals> {
+        self.rivals.get(&part.caller.as_deref())
+    }
+}
+
+fn leg<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> Leg {
     let role = part.role.unwrap_or(Role::Called);
-    let took_part = |c: &&Conversation| c.caller_leg == part.uniqueid || c.called_leg == part.uniqueid;
-    let answered_at = picked_up(parts, part);
+    let talked_ms = others.talked_ms.get(part.uniqueid.as_str());
+    let answered_at = picked_up(part, others);
     let until = answered_at.or(part.ended);
     Leg {
         uniqueid: part.uniqueid.clone(),
@@ -168,23 +211,21 @@ fn leg(parts: &Parts, part: &Part, conversations: &[Conversation]) -> Leg {
         answered_at,
         ended_at: part.ended,
         outcome: match role {
-            Role::Called => called_outcome(parts, part),
-            Role::Caller => caller_outcome(part, conversations.iter().any(|c| took_part(&c))),
+            Role::Called => called_outcome(parts, part, others),
+            Role::Caller => caller_outcome(part, talked_ms.is_some()),
         },
         cause: part.farewell.cause,
         ring_ms: until.filter(|_| role == Role::Called).map(|end| millis(part.started, end)),
-        talk_ms: conversations.iter().filter(took_part).map(|c| c.talk_ms).sum(),
+        talk_ms: talked_ms.copied().unwrap_or(0),
     }
 }
 
 /// When a phone was picked up. Dial hangs up the others of a group (cause 26) before the winner's channel may tell
 /// (Asterisk: `app_dial`, `hanguptree`), so the first loser's end is nearer to the truth.
-fn picked_up(parts: &Parts, part: &Part) -> Option<Timestamp> {
+fn picked_up<'a>(part: &'a Part, others: &Others<'a>) -> Option<Timestamp> {
     let told = part.answered?;
-    let lost = |p: &&Part| p.caller == part.caller && p.farewell.cause == Some(26);
-    let ends =
-        people(parts).filter(lost).filter_map(|p| p.ended).filter(|at| (part.started..=told).contains(at));
-    Some(ends.min().unwrap_or(told))
+    let ends = others.rivals(part).into_iter().flat_map(|rivals| &rivals.lost);
+    Some(ends.filter(|at| (part.started..=told).contains(at)).min().copied().unwrap_or(told))
 }
 
 fn caller_outcome(part: &Part, talked: bool) -> Outcome {
@@ -196,7 +237,7 @@ fn caller_outcome(part: &Part, talked: bool) -> Outcome {
 }
 
 /// What the Q.850 cause does not say follows from what the others of the same call did.
-fn called_outcome(parts: &Parts, part: &Part) -> Outcome {
+fn called_outcome<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> Outcome {
     if part.answered.is_some() {
         return Outcome::Answered;
     }
@@ -213,12 +254,10 @@ fn called_outcome(parts: &Parts, part: &Part) -> Outcome {
         _ => {}
     }
     // Dial hangs up the losers one after another before the winner is told: both rang at one time.
-    let won = |p: &Part| {
-        p.caller == part.caller && p.answered.is_some_and(|at| p.started <= ended && at >= part.started)
-    };
-    if people(parts).any(won) {
+    let won = |&(started, at): &(Timestamp, Timestamp)| started <= ended && at >= part.started;
+    if others.rivals(part).is_some_and(|rivals| rivals.won.iter().any(won)) {
         Outcome::Elsewhere
-    } else if caller_of(parts, part).is_some_and(gave_up) {
+    } else if caller_of(parts, others.first, part).is_some_and(gave_up) {
         Outcome::Cancelled
     } else {
         Outcome::NoAnswer

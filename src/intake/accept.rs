@@ -96,6 +96,12 @@ pub(super) fn oldest_wait(inner: &Inner) -> Option<Duration> {
     waiting.writing.or_else(|| waiting.requests.front().map(|r| r.since)).map(|since| since.elapsed())
 }
 
+/// Whether events are being written, or wait for it.
+pub(super) fn is_busy(inner: &Inner) -> bool {
+    let waiting = lock(&inner.waiting);
+    waiting.writing.is_some() || !waiting.requests.is_empty()
+}
+
 /// Refuses what is new and waits until what was queued is answered.
 pub(super) async fn stop(inner: &Inner) {
     lock(&inner.waiting).stopping = true;

@@ -8,12 +8,21 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::settle::{Round, Terms, Told, round};
-use super::{Inner, Shared};
+use super::{Inner, Shared, accept};
 use crate::clock::Stopwatch;
 use crate::store::{Lane, StoreError, calls};
 
 /// Longest sleep before the clock is asked again: the machine's clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// From the first event that waits to the round that settles it. A call's events come in bursts (a ring group, the
+/// end of all channels): together they cost one fold and one commit. A deadline waits for nothing: it tells an end.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Who is behind while events come in gives the acks this many times its own time, for so long at most: a flood
+/// of events is written down first and made sense of after it.
+const WAY_FOR_ACCEPTS: u32 = 3;
+const BEHIND_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How long the database is left alone after it failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -32,6 +41,7 @@ pub(super) async fn drive(inner: Shared) {
     try_again(&inner).await;
     let mut healthy = true;
     let mut gauged = Stopwatch::start();
+    let mut abreast = Stopwatch::start();
     while !inner.stopped.is_cancelled() {
         match settle_some(&inner).await {
             Ok(done) => {
@@ -40,12 +50,22 @@ pub(super) async fn drive(inner: Shared) {
                 }
                 healthy = true;
                 note(&inner, &done);
-                if !done.more || gauged.elapsed() >= GAUGE_EVERY {
+                if done.more && gauged.elapsed() >= GAUGE_EVERY {
                     gauged = Stopwatch::start();
                     gauge(&inner).await;
                 }
+                if !done.more {
+                    abreast = Stopwatch::start();
+                    if !done.elsewhere {
+                        tell_behind(0, 0.0);
+                    }
+                }
                 match done {
-                    Round { more: true, .. } => {}
+                    Round { more: true, took, .. } => {
+                        if accept::is_busy(&inner) && abreast.elapsed() < BEHIND_AT_MOST {
+                            pause(&inner, took * WAY_FOR_ACCEPTS).await;
+                        }
+                    }
                     Round { elsewhere: true, .. } => pause(&inner, ELSEWHERE).await,
                     Round { next_due, .. } => rest(&inner, next_due).await,
                 }
@@ -76,8 +96,13 @@ async fn settle_some(inner: &Shared) -> Result<Round, StoreError> {
     let (answer, answered) = oneshot::channel();
     let job = inner.clone();
     inner.store.post(Lane::Settle, move |writer| {
-        let terms =
-            Terms { policy: &job.policy, now: job.clock.now(), released: job.is_released(), quiet: false };
+        let terms = Terms {
+            policy: &job.policy,
+            recent: &job.recent,
+            now: job.clock.now(),
+            released: job.is_released(),
+            quiet: false,
+        };
         let _ = answer.send(round(writer, &terms));
     })?;
     let lost = || StoreError::Panicked { transaction: "settle", what: "see the log".to_owned() };
@@ -110,7 +135,7 @@ async fn rest(inner: &Inner, next_due: Option<Timestamp>) {
             return;
         }
         tokio::select! {
-            () = &mut rung => return,
+            () = &mut rung => return pause(inner, GATHER.min(until)).await,
             () = inner.stopped.cancelled() => return,
             () = tokio::time::sleep(until.min(LONGEST_SLEEP)) => {}
         }
@@ -129,10 +154,14 @@ fn note(inner: &Inner, done: &Round) {
     }
 }
 
-/// Says how far settling is behind.
+/// Says how far settling is behind, while it is.
 async fn gauge(inner: &Inner) {
     let Ok(counts) = inner.store.counts().await else { return };
     let age = counts.oldest_unsettled.map_or(0.0, |at| at.duration_until(inner.clock.now()).as_secs_f64());
-    metrics::gauge!("calljournal_events_unsettled").set(counts.unsettled as f64);
+    tell_behind(counts.unsettled, age);
+}
+
+fn tell_behind(events: u64, age: f64) {
+    metrics::gauge!("calljournal_events_unsettled").set(events as f64);
     metrics::gauge!("calljournal_unsettled_age_seconds").set(age.max(0.0));
 }

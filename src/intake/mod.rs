@@ -3,12 +3,14 @@
 //! - [`accept`]: append the events of any feed to the log, durably; only then does the feed get its answer, and
 //!   that is all that a phone call waits for
 //! - `settle`: fold the calls that new events touch and write what follows from them, in one transaction
+//! - `recent`: the events of the last large call
 //! - `deadlines`: look again at calls that may be over by now
 //!
 //! A crash between the two steps loses nothing: what is unsettled is settled after the next start.
 
 pub mod accept;
 mod deadlines;
+mod recent;
 mod settle;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +69,7 @@ struct Inner {
     store: Store,
     clock: Clock,
     policy: Policy,
+    recent: recent::Recent,
     waiting: Arc<Mutex<accept::Waiting>>,
     /// Rung when there may be something to settle.
     appended: Arc<Notify>,
@@ -90,6 +93,7 @@ impl Intake {
             store,
             clock,
             policy,
+            recent: recent::Recent::default(),
             waiting: Arc::default(),
             appended: Arc::default(),
             told: Arc::default(),

@@ -9,14 +9,17 @@
 //! of the nodes differ by far less than the grace time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::recent::{Known, Recent};
 use super::{Policy, Subscription};
 use crate::call::{Call, CallId, Folded, SIMULATED, State, Verdict, fold, identity};
+use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
 use crate::store::ledger::{self, Entry};
@@ -26,9 +29,10 @@ use crate::store::{Db, StoreError, Writer, hold};
 /// Unsettled events that one round takes.
 const EVENTS_A_ROUND: usize = 64;
 
-/// Calls that a round settles even where an accept waits: more to a commit, or settling would fall far behind
-/// on a slow disk.
-const CALLS_A_ROUND: usize = 8;
+/// Calls, and time spent on them, that a round gives even where an accept waits: less to a commit, and settling
+/// would fall far behind on a slow disk.
+const CALLS_A_ROUND: usize = 2;
+const TIME_A_ROUND: Duration = Duration::from_millis(1);
 
 /// How often a round is tried again that another transaction was in the way of, and how often its locks are
 /// looked at.
@@ -48,6 +52,7 @@ const MERGED: &str = "call.merged";
 /// What a round is judged by.
 pub(super) struct Terms<'a> {
     pub policy: &'a Policy,
+    pub recent: &'a Recent,
     pub now: Timestamp,
     /// Whether calls may be told as over.
     pub released: bool,
@@ -68,6 +73,8 @@ pub(super) struct Round {
     pub elsewhere: bool,
     /// The notices that were created.
     pub notices: Vec<Told>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A notice that was created, for the log.
@@ -85,6 +92,8 @@ struct Group {
     pbx: String,
     /// Ids under which parts of it are stored.
     calls: BTreeSet<String>,
+    /// Names of its events that are in no call yet.
+    strangers: BTreeSet<String>,
     /// Its unsettled events.
     fresh: Vec<(Entry, Event)>,
 }
@@ -105,6 +114,12 @@ struct Plan {
 /// # Errors
 /// When the database refuses for a reason that will pass; the round is then to be tried again later.
 pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
+    let since = Stopwatch::start();
+    let done = as_one(writer, terms)?;
+    Ok(Round { took: since.elapsed(), ..done })
+}
+
+fn as_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
     let mut together = settle_together(writer, terms);
     for _ in 0..TRIES {
         match &together {
@@ -119,13 +134,13 @@ pub(super) fn round(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, Sto
 }
 
 fn settle_together(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
-    let accept_waits = writer.accept_waits();
+    let (accept_waits, since) = (writer.accept_waits(), Stopwatch::start());
     writer.tx("settle", |db| {
         let plan = plan(db, terms)?;
         let mut round = Round::default();
         for (n, group) in plan.groups.iter().enumerate() {
             // What is left was seen to have nothing to do with what is done, so each call is judged rightly.
-            if n >= CALLS_A_ROUND && accept_waits() {
+            if n >= CALLS_A_ROUND && since.elapsed() >= TIME_A_ROUND && accept_waits() {
                 round.more = true;
                 break;
             }
@@ -330,6 +345,12 @@ fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>)
     }
     join_by_key(&mut groups, &mut places, homes);
     groups.retain(|g| !g.fresh.is_empty());
+    for group in &mut groups {
+        let known = |name: &&str| homes.contains_key(&(group.pbx.clone(), (*name).to_owned()));
+        let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
+        let strangers = named.into_iter().filter(|name| !known(name)).map(ToOwned::to_owned);
+        group.strangers = strangers.collect();
+    }
     groups
 }
 
@@ -387,13 +408,14 @@ fn settle(
     terms: &Terms<'_>,
     known_until: Timestamp,
 ) -> Result<Vec<Told>, StoreError> {
-    if let Some(call) = full(db, group)? {
+    let stored = ledger::count_of(db, group.calls.iter().map(String::as_str))?;
+    if let Some(call) = full(group, stored) {
         let note = format!("not told: the call has more than {MOST_EVENTS_A_CALL} events");
         let done: Vec<(i64, &str)> = group.fresh.iter().map(|(entry, _)| (entry.id, note.as_str())).collect();
         ledger::settle(db, Some(call), &done)?;
         return Ok(Vec::new());
     }
-    let (entries, events) = all_events(db, group)?;
+    let (known, events) = all_events(db, group, stored, terms.recent)?;
     let Some(Folded { mut call, standing, notes }) = fold(&events, &terms.policy.numbering) else {
         return Err(StoreError::corrupt(format!("no call comes of the events of {:?}", group.calls)));
     };
@@ -433,40 +455,46 @@ fn settle(
             told.extend(tell_merged(db, old, &call, terms)?);
         }
     }
-    // Each channel once, though most events of a call name the same ones.
-    let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
-    ledger::join(db, &id, &call.pbx, named)?;
-    let noted = entries
-        .iter()
-        .zip(&notes)
-        .filter(|(entry, note)| !entry.settled || entry.note.as_ref() != Some(note));
-    let noted: Vec<(i64, &str)> = noted.map(|(entry, note)| (entry.id, note.as_str())).collect();
+    ledger::join(db, &id, &call.pbx, group.strangers.iter().map(String::as_str))?;
+    let noted =
+        known.iter().zip(&notes).filter(|(known, note)| !known.settled || known.note.as_ref() != Some(note));
+    let noted: Vec<(i64, &str)> = noted.map(|(known, note)| (known.id, note.as_str())).collect();
     ledger::settle(db, Some(&id), &noted)?;
     calls::release(db, &id)?;
     if due.is_none() {
         told.extend(tell_end(db, &call, &mut record, &events, terms)?);
     }
     calls::save(db, &record, &call, own)?;
+    if !hold::needed(db) {
+        terms.recent.keep(&id, known, notes, events);
+    }
     Ok(told)
 }
 
 /// The call that the group's events go to without being told, where it has too many.
-fn full<'g>(db: &mut Db, group: &'g Group) -> Result<Option<&'g str>, StoreError> {
-    let Some(first) = group.calls.first() else { return Ok(None) };
-    let stored = ledger::count_of(db, group.calls.iter().map(String::as_str))?;
+fn full(group: &Group, stored: usize) -> Option<&str> {
     let full = !group.fresh.is_empty() && stored + group.fresh.len() > MOST_EVENTS_A_CALL;
-    Ok(full.then_some(first))
+    group.calls.first().filter(|_| full).map(String::as_str)
 }
 
 /// The stored events of the group and its fresh ones, in the order of acceptance.
-fn all_events(db: &mut Db, group: &Group) -> Result<(Vec<Entry>, Vec<Event>), StoreError> {
-    let mut all = Vec::new();
-    for entry in ledger::events_of(db, group.calls.iter().map(String::as_str))? {
-        let event = entry.event()?;
-        all.push((entry, event));
-    }
-    all.extend(group.fresh.iter().cloned());
-    all.sort_by_key(|(entry, _)| entry.id);
+fn all_events(
+    db: &mut Db,
+    group: &Group,
+    stored: usize,
+    recent: &Recent,
+) -> Result<(Vec<Known>, Vec<Event>), StoreError> {
+    let known = |entry: &Entry| Known { id: entry.id, note: entry.note.clone(), settled: entry.settled };
+    let kept = group.calls.first().filter(|_| group.calls.len() == 1).and_then(|c| recent.take(c, stored));
+    let mut all = match kept {
+        Some(all) => all,
+        None => ledger::events_of(db, group.calls.iter().map(String::as_str))?
+            .into_iter()
+            .map(|entry| Ok((known(&entry), entry.into_event()?)))
+            .collect::<Result<Vec<_>, StoreError>>()?,
+    };
+    all.extend(group.fresh.iter().map(|(entry, event)| (known(entry), event.clone())));
+    all.sort_by_key(|(known, _)| known.id);
     Ok(all.into_iter().unzip())
 }
 
@@ -493,24 +521,24 @@ fn tell_end(
         (call.id.notice(CORRECTED, record.corrections.cast_unsigned()), CORRECTED)
     };
     record.told_print = Some(print);
-    let data = serde_json::to_value(call).map_err(|e| StoreError::corrupt(e.to_string()))?;
-    tell(db, id, kind, call, &data, terms)
+    tell(db, id, kind, call, record.doc(), terms)
 }
 
 /// Tells that an id which was told outside is now another name of `into`.
 fn tell_merged(db: &mut Db, from: &str, into: &Call, terms: &Terms<'_>) -> Result<Option<Told>, StoreError> {
     let old: CallId =
         from.parse().map_err(|_| StoreError::corrupt(format!("{from:?} is no id of a call")))?;
-    let data = json!({ "from": from, "into": into.id });
+    let data = json!({ "from": from, "into": into.id }).to_string();
     tell(db, old.notice(MERGED, 0), MERGED, into, &data, terms)
 }
 
+/// `data` is JSON.
 fn tell(
     db: &mut Db,
     id: Uuid,
     kind: &'static str,
     call: &Call,
-    data: &serde_json::Value,
+    data: &str,
     terms: &Terms<'_>,
 ) -> Result<Option<Told>, StoreError> {
     if terms.quiet {
@@ -522,7 +550,8 @@ fn tell(
     };
     let endpoints: Vec<&str> =
         terms.policy.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
-    let body = json!({ "type": kind, "timestamp": terms.now, "data": data }).to_string();
+    let (quoted, now) = (json!(kind), json!(terms.now));
+    let body = format!(r#"{{"type":{quoted},"timestamp":{now},"data":{data}}}"#);
     let notice = Notice { id, call: call.id.to_string(), kind, created: terms.now, body };
     let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };
     Ok(outbox::create(db, &notice, &endpoints)?.then_some(told))

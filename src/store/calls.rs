@@ -2,15 +2,18 @@
 //!
 //! Verbs for use inside a transaction. Only what differs is written.
 
+use std::collections::{BTreeSet, HashMap};
+
 use diesel::prelude::*;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::db::on;
 use super::ledger::{time, to_json};
 use super::schema::{call_aliases, calls, cdr, events, legs, members, notices, set_aside};
-use super::{Db, StoreError, bulk};
+use super::{Db, StoreError, bulk, ready};
 use crate::call::cdr::Row;
-use crate::call::{Call, Leg};
+use crate::call::{Call, Leg, State};
 
 /// A call as it is stored: columns to search by, the whole call as JSON, and what is to be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable, AsChangeset)]
@@ -114,8 +117,12 @@ impl Record {
 /// # Errors
 /// When the database refuses.
 pub fn find<'a>(db: &mut Db, ids: impl IntoIterator<Item = &'a str>) -> Result<Vec<Record>, StoreError> {
-    let ids: Vec<&str> = ids.into_iter().collect();
-    Ok(calls::table.filter(calls::id.eq_any(ids)).order(calls::id).load(db)?)
+    let mut found = Vec::new();
+    for id in ids.into_iter().collect::<BTreeSet<_>>() {
+        let of = calls::table.filter(calls::id.eq(id));
+        found.extend(on!(db, c => of.load::<Record>(c))?);
+    }
+    Ok(found)
 }
 
 /// Writes a call with its legs and CDR rows; `old` is what is there of it.
@@ -126,13 +133,20 @@ pub fn save(db: &mut Db, record: &Record, call: &Call, old: Option<&Record>) -> 
     if old == Some(record) {
         return Ok(());
     }
-    match old {
-        Some(_) => diesel::update(calls::table.find(&record.id)).set(record).execute(db)?,
-        None => diesel::insert_into(calls::table).values(record).execute(db)?,
+    match (old, &mut *db) {
+        (Some(_), Db::Sqlite(c)) => {
+            ready::Update { id: &record.id, changes: record.as_changeset() }.execute(c)?
+        }
+        (Some(_), Db::Postgres(c)) => diesel::update(calls::table.find(&record.id)).set(record).execute(c)?,
+        (None, db) => on!(db, c => diesel::insert_into(calls::table).values(record).execute(c))?,
     };
     if old.is_none_or(|old| old.doc != record.doc) {
         save_legs(db, &record.id, &call.legs)?;
-        save_cdr(db, &record.id, &crate::call::cdr::rows(call))?;
+        let rows = crate::call::cdr::rows(call);
+        // A call that goes on has none, and had none before.
+        if !rows.is_empty() || old.is_some_and(|old| old.state == State::Ended.as_str()) {
+            save_cdr(db, &record.id, &rows)?;
+        }
     }
     let aliases: Vec<String> =
         call.ids.iter().filter(|id| **id != call.id).map(ToString::to_string).collect();
@@ -170,7 +184,8 @@ pub fn merge(db: &mut Db, from: &str, into: &str) -> Result<(), StoreError> {
 /// When the database refuses.
 pub fn due(db: &mut Db, now: Timestamp, most: usize) -> Result<Vec<String>, StoreError> {
     let due = calls::table.filter(calls::due_us.le(now.as_microsecond())).order(calls::due_us);
-    Ok(due.limit(most as i64).select(calls::id).load(db)?)
+    let due = due.limit(most as i64).select(calls::id);
+    Ok(on!(db, c => due.load(c))?)
 }
 
 /// Those of `calls` that are still to be looked at by `now`.
@@ -188,7 +203,7 @@ pub fn still_due(db: &mut Db, calls: &[String], now: Timestamp) -> Result<Vec<St
 /// When the database refuses.
 pub fn next_due(db: &mut Db) -> Result<Option<Timestamp>, StoreError> {
     let next = calls::table.filter(calls::due_us.is_not_null()).select(diesel::dsl::min(calls::due_us));
-    next.get_result::<Option<i64>>(db)?.map(time).transpose()
+    on!(db, c => next.get_result::<Option<i64>>(c))?.map(time).transpose()
 }
 
 /// Notes that a call could not be settled, and takes away its deadline: only a new event brings it back.
@@ -229,7 +244,7 @@ pub fn try_again(db: &mut Db) -> Result<usize, StoreError> {
 /// # Errors
 /// When the database refuses.
 pub fn release(db: &mut Db, call: &str) -> Result<(), StoreError> {
-    diesel::delete(set_aside::table.find(call)).execute(db)?;
+    on!(db, c => diesel::delete(set_aside::table.find(call)).execute(c))?;
     Ok(())
 }
 
@@ -275,7 +290,8 @@ struct LegRow {
 }
 
 fn save_legs(db: &mut Db, call: &str, all: &[Leg]) -> Result<(), StoreError> {
-    let there: Vec<LegRow> = legs::table.filter(legs::call_id.eq(call)).load(db)?;
+    let there = legs::table.filter(legs::call_id.eq(call));
+    let there: Vec<LegRow> = on!(db, c => there.load(c))?;
     let rows = (0i32..).zip(all).map(|(n, leg)| {
         Ok(LegRow {
             call_id: call.to_owned(),
@@ -295,30 +311,42 @@ fn save_legs(db: &mut Db, call: &str, all: &[Leg]) -> Result<(), StoreError> {
         })
     });
     let rows: Vec<LegRow> = rows.collect::<Result<_, StoreError>>()?;
-    let (gone, new) = differing(&there, &rows);
-    let gone: Vec<i32> = gone.iter().map(|row| row.n).collect();
-    if !gone.is_empty() {
-        diesel::delete(legs::table.filter(legs::call_id.eq(call)).filter(legs::n.eq_any(gone)))
-            .execute(db)?;
-    }
+    let (gone, new) = differing(&there, &rows, |row| row.n);
     match db {
-        _ if new.is_empty() => {}
         Db::Sqlite(c) => {
+            for row in gone {
+                diesel::delete(legs::table.find((call, row.n))).execute(c)?;
+            }
             for row in new {
                 diesel::insert_into(legs::table).values(row).execute(c)?;
             }
         }
         Db::Postgres(c) => {
-            bulk::Legs { rows: &to_json(&new)? }.execute(c)?;
+            if !gone.is_empty() {
+                let gone: Vec<i32> = gone.iter().map(|row| row.n).collect();
+                let gone = legs::table.filter(legs::call_id.eq(call)).filter(legs::n.eq_any(gone));
+                diesel::delete(gone).execute(c)?;
+            }
+            if !new.is_empty() {
+                bulk::Legs { rows: &to_json(&new)? }.execute(c)?;
+            }
         }
     }
     Ok(())
 }
 
 /// The rows that are no longer so, and those that are not there yet.
-fn differing<'r, T: PartialEq>(there: &'r [T], rows: &'r [T]) -> (Vec<&'r T>, Vec<&'r T>) {
-    let without = |of: &'r [T], other: &[T]| of.iter().filter(|row| !other.contains(row)).collect();
-    (without(there, rows), without(rows, there))
+fn differing<'r, T: PartialEq>(
+    there: &'r [T],
+    rows: &'r [T],
+    n: impl Fn(&T) -> i32,
+) -> (Vec<&'r T>, Vec<&'r T>) {
+    let by_place = |of: &'r [T]| of.iter().map(|row| (n(row), row)).collect::<HashMap<i32, &'r T>>();
+    let (old, new) = (by_place(there), by_place(rows));
+    let without = |of: &'r [T], other: &HashMap<i32, &'r T>| {
+        of.iter().filter(|row| other.get(&n(row)) != Some(row)).collect()
+    };
+    (without(there, &new), without(rows, &old))
 }
 
 #[derive(PartialEq, Eq, Serialize, Queryable, Insertable)]
@@ -411,26 +439,32 @@ pub fn cdr_of(db: &mut Db, call: &str) -> Result<Vec<Row>, StoreError> {
 }
 
 fn cdr_rows(db: &mut Db, call: &str) -> Result<Vec<CdrRow>, StoreError> {
-    Ok(cdr::table.filter(cdr::call_id.eq(call)).order(cdr::n).load(db)?)
+    let of = cdr::table.filter(cdr::call_id.eq(call)).order(cdr::n);
+    Ok(on!(db, c => of.load(c))?)
 }
 
 fn save_cdr(db: &mut Db, call: &str, rows: &[Row]) -> Result<(), StoreError> {
     let there = cdr_rows(db, call)?;
     let rows: Vec<CdrRow> = (0i32..).zip(rows).map(|(n, row)| CdrRow::new(call, n, row.clone())).collect();
-    let (gone, new) = differing(&there, &rows);
-    let gone: Vec<i32> = gone.iter().map(|row| row.n).collect();
-    if !gone.is_empty() {
-        diesel::delete(cdr::table.filter(cdr::call_id.eq(call)).filter(cdr::n.eq_any(gone))).execute(db)?;
-    }
+    let (gone, new) = differing(&there, &rows, |row| row.n);
     match db {
-        _ if new.is_empty() => {}
         Db::Sqlite(c) => {
+            for row in gone {
+                diesel::delete(cdr::table.find((call, row.n))).execute(c)?;
+            }
             for row in new {
                 diesel::insert_into(cdr::table).values(row).execute(c)?;
             }
         }
         Db::Postgres(c) => {
-            bulk::Cdr { rows: &to_json(&new)? }.execute(c)?;
+            if !gone.is_empty() {
+                let gone: Vec<i32> = gone.iter().map(|row| row.n).collect();
+                let gone = cdr::table.filter(cdr::call_id.eq(call)).filter(cdr::n.eq_any(gone));
+                diesel::delete(gone).execute(c)?;
+            }
+            if !new.is_empty() {
+                bulk::Cdr { rows: &to_json(&new)? }.execute(c)?;
+            }
         }
     }
     Ok(())

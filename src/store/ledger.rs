@@ -7,12 +7,14 @@ use std::collections::HashSet;
 
 use diesel::dsl::{count_star, max, not};
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
+use super::db::on;
 use super::schema::{events, members, spool_marks};
-use super::{Db, StoreError, bulk};
+use super::{Db, StoreError, bulk, ready};
 use crate::event::Event;
 
 /// How far a spool file is taken in.
@@ -119,6 +121,32 @@ fn append_all<'a>(rows: &'a [NewEvent<'a>]) -> bulk::Append<'a> {
     }
 }
 
+/// What an [`Entry`] has, but for the `agi_*` lines: they take as much room as all the rest.
+macro_rules! telling {
+    () => {
+        (
+            events::id,
+            events::pbx,
+            events::token,
+            events::kind,
+            events::feed,
+            events::uid,
+            events::linkedid,
+            events::root,
+            events::seq,
+            events::at_us,
+            events::timed,
+            events::received_us,
+            events::channel,
+            events::facts,
+            None::<String>.into_sql::<Nullable<Text>>(),
+            events::call_id,
+            events::note,
+            events::settled,
+        )
+    };
+}
+
 /// An event as it stands in the log.
 #[derive(Debug, Clone, Queryable)]
 pub struct Entry {
@@ -152,25 +180,34 @@ impl Entry {
     /// # Errors
     /// [`StoreError::Corrupt`] where somebody else wrote into our table.
     pub fn event(&self) -> Result<Event, StoreError> {
-        self.read().map_err(|reason| StoreError::corrupt(format!("event {}: {reason}", self.id)))
+        self.clone().into_event()
     }
 
-    fn read(&self) -> Result<Event, String> {
+    /// The event itself; see [`Entry::event`].
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where somebody else wrote into our table.
+    pub fn into_event(self) -> Result<Event, StoreError> {
+        let id = self.id;
+        self.read().map_err(|reason| StoreError::corrupt(format!("event {id}: {reason}")))
+    }
+
+    fn read(self) -> Result<Event, String> {
         let json = |text: &str| serde_json::from_str(text).map_err(|e| e.to_string());
         let time = |micros| time(micros).map_err(|e| e.to_string());
         Ok(Event {
-            token: self.token.parse().map_err(|_| "token")?,
+            token: self.token.try_into().map_err(|_| "token")?,
             feed: word(&self.feed)?,
             kind: word(&self.kind)?,
-            pbx: self.pbx.clone(),
-            uid: self.uid.clone(),
-            linkedid: self.linkedid.clone(),
-            root: self.root.clone(),
+            pbx: self.pbx,
+            uid: self.uid,
+            linkedid: self.linkedid,
+            root: self.root,
             seq: self.seq.map(u32::try_from).transpose().map_err(|e| e.to_string())?,
             at: time(self.at_us)?,
             timed: self.timed,
             received: time(self.received_us)?,
-            channel: self.channel.clone(),
+            channel: self.channel,
             facts: json(&self.facts)?,
             agi: self.agi.as_deref().map(json).transpose()?.unwrap_or_default(),
         })
@@ -197,7 +234,8 @@ fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
 pub fn unsettled(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError> {
     // `NOT settled` word for word, since that is what the partial index says.
     let waiting = events::table.filter(not(events::settled)).order((events::received_us, events::id));
-    Ok(waiting.limit(most as i64).load(db)?)
+    let waiting = waiting.limit(most as i64).select(telling!());
+    Ok(on!(db, c => waiting.load(c))?)
 }
 
 /// The unsettled events of channels.
@@ -210,9 +248,22 @@ pub fn unsettled_of<'a>(
     uids: impl IntoIterator<Item = &'a str>,
     most: usize,
 ) -> Result<Vec<Entry>, StoreError> {
-    let uids: Vec<&str> = uids.into_iter().collect();
-    let waiting = events::table.filter(not(events::settled)).filter(events::uid.eq_any(uids));
-    Ok(waiting.filter(events::pbx.eq(pbx)).limit(most as i64).load(db)?)
+    let waiting =
+        || events::table.filter(not(events::settled)).filter(events::pbx.eq(pbx)).select(telling!());
+    match db {
+        Db::Sqlite(c) => {
+            let mut found = Vec::new();
+            for uid in uids {
+                let left = most.saturating_sub(found.len());
+                found.extend(waiting().filter(events::uid.eq(uid)).limit(left as i64).load::<Entry>(c)?);
+            }
+            Ok(found)
+        }
+        Db::Postgres(c) => {
+            let uids: Vec<&str> = uids.into_iter().collect();
+            Ok(waiting().filter(events::uid.eq_any(uids)).limit(most as i64).load(c)?)
+        }
+    }
 }
 
 /// How many events no call was folded with yet.
@@ -224,7 +275,7 @@ pub fn count_unsettled(db: &mut Db) -> Result<u64, StoreError> {
     Ok(count.cast_unsigned())
 }
 
-/// The events of calls, in the order of acceptance.
+/// The events of calls, in the order of acceptance, without their `agi_*` lines: no decision is based on those.
 ///
 /// # Errors
 /// When the database refuses.
@@ -232,8 +283,21 @@ pub fn events_of<'a>(
     db: &mut Db,
     calls: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<Entry>, StoreError> {
-    let calls: Vec<&str> = calls.into_iter().collect();
-    Ok(events::table.filter(events::call_id.eq_any(calls)).order(events::id).load(db)?)
+    let mut found: Vec<Entry> = Vec::new();
+    for call in calls {
+        let of = events::table.filter(events::call_id.eq(call)).order(events::id).select(telling!());
+        found.extend(on!(db, c => of.load::<Entry>(c))?);
+    }
+    found.sort_by_key(|entry| entry.id);
+    Ok(found)
+}
+
+/// The events of a call, in the order of acceptance, with all that was sent.
+///
+/// # Errors
+/// When the database refuses.
+pub fn events_in_full(db: &mut Db, call: &str) -> Result<Vec<Entry>, StoreError> {
+    Ok(events::table.filter(events::call_id.eq(call)).order(events::id).load(db)?)
 }
 
 /// How many events calls have.
@@ -241,9 +305,11 @@ pub fn events_of<'a>(
 /// # Errors
 /// When the database refuses.
 pub fn count_of<'a>(db: &mut Db, calls: impl IntoIterator<Item = &'a str>) -> Result<usize, StoreError> {
-    let calls: Vec<&str> = calls.into_iter().collect();
-    let count: i64 =
-        events::table.filter(events::call_id.eq_any(calls)).select(count_star()).get_result(db)?;
+    let mut count = 0;
+    for call in calls {
+        let of = events::table.filter(events::call_id.eq(call)).select(count_star());
+        count += on!(db, c => of.get_result::<i64>(c))?;
+    }
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
@@ -256,9 +322,20 @@ pub fn calls_with<'a>(
     pbx: &str,
     channels: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<(String, String)>, StoreError> {
-    let channels: Vec<&str> = channels.into_iter().collect();
-    let known = members::table.filter(members::pbx.eq(pbx)).filter(members::channel.eq_any(channels));
-    Ok(known.select((members::channel, members::call_id)).load(db)?)
+    let known = || members::table.filter(members::pbx.eq(pbx)).select((members::channel, members::call_id));
+    match db {
+        Db::Sqlite(c) => {
+            let mut found = Vec::new();
+            for channel in channels {
+                found.extend(known().filter(members::channel.eq(channel)).load::<(String, String)>(c)?);
+            }
+            Ok(found)
+        }
+        Db::Postgres(c) => {
+            let channels: Vec<&str> = channels.into_iter().collect();
+            Ok(known().filter(members::channel.eq_any(channels)).load(c)?)
+        }
+    }
 }
 
 /// Makes `channels` members of a call. A channel that has a call keeps it.
@@ -292,10 +369,8 @@ pub fn join<'a>(
 pub fn settle(db: &mut Db, call: Option<&str>, done: &[(i64, &str)]) -> Result<(), StoreError> {
     match db {
         Db::Sqlite(c) => {
-            for (event, note) in done {
-                let settled =
-                    (events::call_id.eq(call), events::note.eq(Some(note)), events::settled.eq(true));
-                diesel::update(events::table.find(event)).set(settled).execute(c)?;
+            for &(event, note) in done {
+                ready::Settle { event, call, note }.execute(c)?;
             }
         }
         Db::Postgres(_) if done.is_empty() => {}

@@ -28,6 +28,7 @@ mod place;
 mod postgres;
 mod proof;
 pub mod query;
+mod ready;
 mod schema;
 mod sqlite;
 mod writer;

@@ -133,7 +133,7 @@ impl Store {
     pub async fn events(&self, call_id: &str) -> Result<Vec<StoredEvent>, StoreError> {
         let call_id = call_id.to_owned();
         self.read("events", move |db| {
-            let entries = ledger::events_of(db, [call_id.as_str()])?;
+            let entries = ledger::events_in_full(db, &call_id)?;
             let told = |e: ledger::Entry| Ok(StoredEvent { id: e.id, event: e.event()?, note: e.note });
             let mut events: Vec<StoredEvent> =
                 entries.into_iter().map(told).collect::<Result<_, StoreError>>()?;

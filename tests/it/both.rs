@@ -11,6 +11,8 @@ pub mod intake;
 mod keep;
 #[path = "kill.rs"]
 mod kill;
+#[path = "large.rs"]
+mod large;
 #[path = "notify.rs"]
 mod notify;
 #[path = "push/mod.rs"]
