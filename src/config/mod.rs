@@ -81,6 +81,8 @@ pub struct Agi {
     pub session_timeout_ms: u64,
     /// Sessions at one time.
     pub max_connections: usize,
+    /// Whether Asterisk's own `agi_*` lines are kept with each event.
+    pub keep_lines: bool,
 }
 
 /// `[http]`

@@ -215,7 +215,7 @@ impl<D: Door> Desk<D> {
         subject: &mut Subject,
     ) -> Ending {
         let pbx = self.pbx.peers.get(&peer).unwrap_or(&self.pbx.default);
-        let mut session = Session::new(pbx, self.agi.secret.as_ref());
+        let mut session = Session::new(pbx, self.agi.secret.as_ref()).keeping_lines(self.agi.keep_lines);
         let mut buffer = [0; PIECE];
         let mut action = Action::Wait;
         let _ = timeout(LOW_WATER_WAIT, stream.readable()).await;

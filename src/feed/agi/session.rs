@@ -144,6 +144,7 @@ pub struct Session<'a> {
     /// The pbx to assume where the event names none.
     pbx: &'a str,
     secret: Option<&'a Secret>,
+    keep_lines: bool,
     state: State,
 }
 
@@ -159,7 +160,13 @@ impl<'a> Session<'a> {
     /// A conversation with a peer of which nothing was read yet. `secret` is what it must send, if anything.
     #[must_use]
     pub fn new(pbx: &'a str, secret: Option<&'a Secret>) -> Session<'a> {
-        Session { pbx, secret, state: State::Prelude(Prelude::default()) }
+        Session { pbx, secret, keep_lines: true, state: State::Prelude(Prelude::default()) }
+    }
+
+    /// Whether its event carries Asterisk's own `agi_*` lines, which it does unless this says no.
+    #[must_use]
+    pub fn keeping_lines(self, keep_lines: bool) -> Session<'a> {
+        Session { keep_lines, ..self }
     }
 
     /// What the session waits for.
@@ -246,7 +253,9 @@ impl<'a> Session<'a> {
         let open = args.into_iter().filter(|arg| !is_secret(arg));
         let arrival = Arrival { feed: Feed::Agi, pbx: self.pbx, at: now };
         let mut event = Event::from_args(kind, open, arrival).map_err(|e| malformed(format!("{e}")))?;
-        event.agi = agi_lines(prelude);
+        if self.keep_lines {
+            event.agi = agi_lines(prelude);
+        }
         Ok(event)
     }
 }
