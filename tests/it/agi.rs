@@ -78,7 +78,7 @@ struct Server {
 fn config_with(more: &str) -> config::Agi {
     let mut keys: toml::Table = toml::from_str(
         "listen = '127.0.0.1:0'\nallow = ['127.0.0.0/8']\nack_timeout_ms = 10000\nprelude_timeout_ms = 10000\n\
-         session_timeout_ms = 10000\nmax_connections = 1024",
+         session_timeout_ms = 10000\nmax_connections = 1024\nkeep_lines = true",
     )
     .unwrap();
     keys.extend(toml::from_str::<toml::Table>(more).unwrap());
