@@ -61,7 +61,7 @@ struct Options {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo bench --bench fastagi                    everything: about 20 minutes, and 10 GB below target/ once
+  cargo bench --bench fastagi                    everything: about 20 minutes, and 8 GB below target/ once
   cargo bench --bench fastagi -- --quick         a look: about a minute
   cargo bench --bench fastagi -- open settling   only these parts";
 
