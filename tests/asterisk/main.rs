@@ -32,6 +32,9 @@ use ten::Measured;
 use verdict::{Row, judge, ms};
 use webhook::Webhook;
 
+/// How often a call is played whose times, and nothing else, are off.
+const MOST_TRIES: u32 = 3;
+
 fn main() -> ExitCode {
     let wishes = Wishes::read(std::env::args().skip(1));
     if std::env::args().any(|argument| argument == "--list") {
@@ -175,6 +178,27 @@ struct Stage {
     filter: String,
 }
 
+/// Plays until the times are right, or until it is no accident any more that they are not.
+fn until_in_time(mut play: impl FnMut() -> Result<Vec<Row>>) -> Result<Vec<Row>> {
+    let mut tries = 1;
+    loop {
+        let mut rows = play()?;
+        let noise = rows.iter().any(Row::may_be_noise) && rows.iter().all(|row| row.wrong.is_empty());
+        if noise && tries < MOST_TRIES {
+            for row in rows.iter().filter(|row| row.may_be_noise()) {
+                println!("{:<8} {}, once more: {}", row.asterisk, row.scenario, row.off.join("; "));
+            }
+            tries += 1;
+            continue;
+        }
+        for row in &mut rows {
+            row.tries = tries;
+            row.wrong.append(&mut row.off);
+        }
+        return Ok(rows);
+    }
+}
+
 /// Plays what the filter leaves, prints the tables, and returns how many failed.
 fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     let begun = Instant::now();
@@ -186,8 +210,13 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     let mut stage =
         Stage::set_up(roots, directory.path(), &wishes.filter, (!wishes.oracle_only).then_some(url))?;
     let mut rows = stage.plays_in_parallel();
-    rows.extend(stage.outage()?);
-    let measured = stage.groups_of_ten(&mut rows)?;
+    rows.extend(until_in_time(|| stage.outage())?);
+    let mut measured = Vec::new();
+    rows.extend(until_in_time(|| {
+        let mut rows = Vec::new();
+        measured = stage.groups_of_ten(&mut rows)?;
+        Ok(rows)
+    })?);
 
     if wishes.oracle_only {
         rows.retain(|row| !row.wrong.is_empty());
@@ -253,15 +282,16 @@ impl Stage {
 
     /// One scenario after another on each Asterisk, the Asterisks side by side.
     fn plays_in_parallel(&self) -> Vec<Row> {
+        let in_time = |play: &dyn Fn() -> Row| until_in_time(|| Ok(vec![play()])).unwrap_or_default();
         self.on_each_pbx(|pbx| {
             let mut rows: Vec<Row> = SCENARIOS
                 .iter()
                 .flat_map(|part| part.iter())
                 .filter(|scenario| self.wants(scenario, pbx))
-                .map(|scenario| self.play_and_judge(scenario, pbx))
+                .flat_map(|scenario| in_time(&|| self.play_and_judge(scenario, pbx)))
                 .collect();
             if self.wants(&REFUSED, pbx) {
-                rows.push(self.refused(pbx));
+                rows.extend(in_time(&|| self.refused(pbx)));
             }
             rows
         })
@@ -451,8 +481,11 @@ fn print_rows(rows: &mut [Row]) {
         "",
     ]);
     for row in rows.iter() {
-        let verdict =
-            if row.wrong.is_empty() { "ok".to_owned() } else { format!("WRONG: {}", row.wrong.join("; ")) };
+        let verdict = match (row.wrong.is_empty(), row.tries) {
+            (true, 1) => "ok".to_owned(),
+            (true, tries) => format!("ok, try {tries}"),
+            (false, _) => format!("WRONG: {}", row.wrong.join("; ")),
+        };
         let cells = [
             &row.scenario,
             &row.asterisk,

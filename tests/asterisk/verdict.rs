@@ -38,6 +38,11 @@ pub struct Row {
     pub lag: String,
     /// What is wrong; nothing when all is well.
     pub wrong: Vec<String>,
+    /// Which times lie too far from CEL's. A machine that is busy with something else may do that to one call, not to
+    /// the same one again and again.
+    pub off: Vec<String>,
+    /// How often the call was played.
+    pub tries: u32,
     /// For the reader of a failure: CEL, CDR and the journal's own words.
     pub evidence: String,
 }
@@ -57,8 +62,15 @@ impl Row {
             talk_error: String::new(),
             lag: String::new(),
             wrong: vec![why],
+            off: Vec::new(),
+            tries: 1,
             evidence,
         }
+    }
+
+    /// Whether another try may show that the machine was busy, and nothing else is wrong.
+    pub fn may_be_noise(&self) -> bool {
+        self.wrong.is_empty() && !self.off.is_empty()
     }
 
     /// Counts the notices of this call once more, when everything has come that will.
@@ -91,7 +103,7 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
         }
     };
     let call = &shown["call"];
-    let mut wrong = Vec::new();
+    let (mut wrong, mut off) = (Vec::new(), Vec::new());
     facts(scenario, truth, call, &mut wrong);
 
     let story = shown["story"].to_string();
@@ -101,11 +113,11 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
 
     let end_error = time(&call["ended_at"]).map(|told| told - truth.ended);
     match end_error {
-        Some(error) if error.abs() > END_BOUND => wrong.push(format!("ended_at is {} ms off", ms(error))),
+        Some(error) if error.abs() > END_BOUND => off.push(format!("ended_at is {} ms off", ms(error))),
         None => wrong.push(format!("ended_at is {}", call["ended_at"])),
         Some(_) => {}
     }
-    let (rings, talks) = times(truth, call, &mut wrong);
+    let (rings, talks) = times(truth, call, &mut wrong, &mut off);
     let lag = match &post {
         Some(post) => {
             if post.body["data"]["id"] != call["id"] {
@@ -134,6 +146,8 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
         lag,
         evidence: evidence(truth, pbx, &shown, webhook),
         wrong,
+        off,
+        tries: 1,
     }
 }
 
@@ -227,7 +241,12 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
 }
 
 /// Ringing and talking of the call and of each leg: the errors in microseconds.
-fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec<i64>) {
+fn times(
+    truth: &Truth,
+    call: &Value,
+    wrong: &mut Vec<String>,
+    off: &mut Vec<String>,
+) -> (Vec<i64>, Vec<i64>) {
     let mut differ = |what: String, told: &Value, meant: RangeInclusive<i64>| {
         let Some(told) = told.as_i64().map(|told| told * 1000) else {
             wrong.push(format!("{what} is {told}, not {} ms", ms(*meant.start())));
@@ -235,7 +254,7 @@ fn times(truth: &Truth, call: &Value, wrong: &mut Vec<String>) -> (Vec<i64>, Vec
         };
         let error = told - told.clamp(*meant.start(), *meant.end());
         if error.abs() > TIMES_BOUND {
-            wrong.push(format!("{what} is {} ms, {} ms off", ms(told), ms(error)));
+            off.push(format!("{what} is {} ms, {} ms off", ms(told), ms(error)));
         }
         error
     };
