@@ -21,7 +21,7 @@ const GATHER: Duration = Duration::from_millis(50);
 
 /// Who is behind while events come in gives the acks this many times its own time, for so long at most: a flood
 /// of events is written down first and made sense of after it.
-const WAY_FOR_ACCEPTS: u32 = 3;
+const WAY_FOR_ACCEPTS: u32 = 8;
 const BEHIND_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How long the database is left alone after it failed.

@@ -26,8 +26,10 @@ use crate::store::ledger::{self, Entry};
 use crate::store::outbox::{self, Notice};
 use crate::store::{Db, StoreError, Writer, hold};
 
-/// Unsettled events that one round takes.
+/// Unsettled events that one round takes, and where an accept may come and wait for it: all that waits of their
+/// calls is read beside them before the first call is settled.
 const EVENTS_A_ROUND: usize = 64;
+const EVENTS_A_SHORT_ROUND: usize = 4;
 
 /// Calls, and time spent on them, that a round gives even where an accept waits: less to a commit, and settling
 /// would fall far behind on a slow disk.
@@ -135,8 +137,9 @@ fn as_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
 
 fn settle_together(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
     let (accept_waits, since) = (writer.accept_waits(), Stopwatch::start());
+    let most = if writer.accepts_come() { EVENTS_A_SHORT_ROUND } else { EVENTS_A_ROUND };
     writer.tx("settle", |db| {
-        let plan = plan(db, terms)?;
+        let plan = plan(db, terms, most)?;
         let mut round = Round::default();
         for (n, group) in plan.groups.iter().enumerate() {
             // What is left was seen to have nothing to do with what is done, so each call is judged rightly.
@@ -153,7 +156,7 @@ fn settle_together(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, Stor
 
 /// Each call in a transaction of its own, to find the one that cannot be settled.
 fn one_by_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreError> {
-    let plan = writer.tx("plan", |db| plan(db, terms))?;
+    let plan = writer.tx("plan", |db| plan(db, terms, EVENTS_A_ROUND))?;
     let mut round = Round::default();
     for group in &plan.groups {
         round.settled += group.fresh.len();
@@ -184,9 +187,9 @@ fn close(db: &mut Db, plan: &Plan, round: Round) -> Result<Round, StoreError> {
     Ok(Round { more, elsewhere, next_due: calls::next_due(db)?, ..round })
 }
 
-fn plan(db: &mut Db, terms: &Terms<'_>) -> Result<Plan, StoreError> {
-    let mut waiting = ledger::unsettled(db, EVENTS_A_ROUND + 1)?;
-    let next = if waiting.len() > EVENTS_A_ROUND { waiting.pop() } else { None };
+fn plan(db: &mut Db, terms: &Terms<'_>, most: usize) -> Result<Plan, StoreError> {
+    let mut waiting = ledger::unsettled(db, most + 1)?;
+    let next = if waiting.len() > most { waiting.pop() } else { None };
     let known_until = match (&next, terms.released) {
         (_, false) => Timestamp::MIN,
         (Some(next), true) => next.received()?.min(terms.now),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::db::on;
-use super::ledger::{time, to_json};
+use super::ledger::{first_rows, time, to_json};
 use super::schema::{call_aliases, calls, cdr, events, legs, members, notices, set_aside};
 use super::{Db, StoreError, bulk, ready};
 use crate::call::cdr::Row;
@@ -184,8 +184,11 @@ pub fn merge(db: &mut Db, from: &str, into: &str) -> Result<(), StoreError> {
 /// When the database refuses.
 pub fn due(db: &mut Db, now: Timestamp, most: usize) -> Result<Vec<String>, StoreError> {
     let due = calls::table.filter(calls::due_us.le(now.as_microsecond())).order(calls::due_us);
-    let due = due.limit(most as i64).select(calls::id);
-    Ok(on!(db, c => due.load(c))?)
+    let due = due.select(calls::id);
+    match db {
+        Db::Sqlite(c) => first_rows(c, due, most),
+        Db::Postgres(c) => Ok(due.limit(most as i64).load(c)?),
+    }
 }
 
 /// Those of `calls` that are still to be looked at by `now`.

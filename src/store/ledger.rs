@@ -5,8 +5,10 @@
 
 use std::collections::HashSet;
 
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{count_star, max, not};
 use diesel::prelude::*;
+use diesel::query_dsl::methods::LoadQuery;
 use diesel::sql_types::{Nullable, Text};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -234,8 +236,25 @@ fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
 pub fn unsettled(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError> {
     // `NOT settled` word for word, since that is what the partial index says.
     let waiting = events::table.filter(not(events::settled)).order((events::received_us, events::id));
-    let waiting = waiting.limit(most as i64).select(telling!());
-    Ok(on!(db, c => waiting.load(c))?)
+    let waiting = waiting.select(telling!());
+    match db {
+        Db::Sqlite(c) => first_rows(c, waiting, most),
+        Db::Postgres(c) => Ok(waiting.limit(most as i64).load(c)?),
+    }
+}
+
+/// The first rows that a query gives. SQLite prepares a statement anew whenever its `LIMIT ?` is bound, which
+/// takes longer than to run it; and it finds no row before it is asked for.
+pub(super) fn first_rows<'q, T, Q>(
+    db: &mut SqliteConnection,
+    query: Q,
+    most: usize,
+) -> Result<Vec<T>, StoreError>
+where
+    Q: LoadQuery<'q, SqliteConnection, T> + RunQueryDsl<SqliteConnection>,
+{
+    let rows = query.load_iter::<T, DefaultLoadingMode>(db)?;
+    Ok(rows.take(most).collect::<QueryResult<_>>()?)
 }
 
 /// The unsettled events of channels.
@@ -255,7 +274,7 @@ pub fn unsettled_of<'a>(
             let mut found = Vec::new();
             for uid in uids {
                 let left = most.saturating_sub(found.len());
-                found.extend(waiting().filter(events::uid.eq(uid)).limit(left as i64).load::<Entry>(c)?);
+                found.extend(first_rows::<Entry, _>(c, waiting().filter(events::uid.eq(uid)), left)?);
             }
             Ok(found)
         }

@@ -20,6 +20,9 @@ use crate::clock::Stopwatch;
 /// Accepts that go before a job of the other lane that waits.
 const ACCEPTS_IN_A_ROW: u32 = 4;
 
+/// How long after an accept the next one is to be expected.
+const ACCEPTS_COME: Duration = Duration::from_millis(100);
+
 /// How often the WAL is moved into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
@@ -59,6 +62,8 @@ struct Lanes {
     settle: VecDeque<Job>,
     /// Accepts taken since the other lane had its turn.
     in_a_row: u32,
+    /// Since the last accept was taken.
+    accepted: Option<Stopwatch>,
     closed: bool,
 }
 
@@ -104,6 +109,12 @@ impl Writer {
     pub fn accept_waits(&self) -> impl Fn() -> bool + use<> {
         let (queue, shared) = (self.queue.clone(), self.place.file().is_some());
         move || shared && !queue.lanes().accept.is_empty()
+    }
+
+    /// Whether accepts come that this thread does too: the next one may come at any moment.
+    pub fn accepts_come(&self) -> bool {
+        self.place.file().is_some()
+            && self.queue.lanes().accepted.is_some_and(|since| since.elapsed() < ACCEPTS_COME)
     }
 
     /// A connection on which a transaction has begun. PostgreSQL may have been started again since the connection
@@ -187,8 +198,10 @@ impl Lanes {
             self.in_a_row = 0;
             return Some(job);
         }
+        let job = self.accept.pop_front()?;
         self.in_a_row = self.in_a_row.saturating_add(1);
-        self.accept.pop_front()
+        self.accepted = Some(Stopwatch::start());
+        Some(job)
     }
 }
 

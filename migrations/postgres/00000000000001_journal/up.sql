@@ -24,7 +24,7 @@ CREATE TABLE events (
 );
 -- With `settled` in it, what waits can be counted from the index alone.
 CREATE INDEX events_unsettled ON events (received_us, id, settled) WHERE NOT settled;
-CREATE INDEX events_call ON events (call_id);
+CREATE INDEX events_call ON events (call_id) WHERE call_id IS NOT NULL;
 CREATE INDEX events_unsettled_uid ON events (uid, pbx) WHERE NOT settled;
 
 CREATE TABLE members (
