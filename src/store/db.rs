@@ -104,11 +104,11 @@ impl Db {
         there.then_some(self)
     }
 
-    /// Moves SQLite's WAL into its file, as far as no reader is in the way.
-    pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
+    /// Moves SQLite's WAL into its file, as far as no reader is in the way. `false` where too much stayed in it.
+    pub(super) fn checkpoint(&mut self) -> Result<bool, StoreError> {
         match self {
             Db::Sqlite(c) => sqlite::checkpoint(c),
-            Db::Postgres(_) => Ok(()),
+            Db::Postgres(_) => Ok(true),
         }
     }
 

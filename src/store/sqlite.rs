@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::sql_types::Integer;
 
 use super::db::{Access, Setting};
 use super::{Place, StoreError};
@@ -19,6 +20,10 @@ const WAL_PAUSE: Duration = Duration::from_millis(20);
 /// Pages in the WAL at which a commit would do the checkpoint itself, were the thread for it (see
 /// [`super::writer`]) ever so far behind: 64 MiB.
 const WAL_LAST_RESORT: u32 = 16_384;
+
+/// Pages from which a WAL is long: 16 MiB. A commit into what is there of the file takes half the time of one that
+/// makes it longer.
+const WAL_LONG: i32 = 4096;
 
 /// Opens the file for `access`. A connection that writes is durable at each commit, which is checked.
 pub(super) fn open(path: &Path, access: Access) -> Result<SqliteConnection, StoreError> {
@@ -47,9 +52,21 @@ pub(super) fn open(path: &Path, access: Access) -> Result<SqliteConnection, Stor
     Ok(db)
 }
 
-/// Moves what the WAL holds into the database file, as far as no reader is in the way.
-pub(super) fn checkpoint(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    Ok(db.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?)
+/// What a checkpoint found and did, in pages.
+#[derive(QueryableByName)]
+struct Moved {
+    #[diesel(sql_type = Integer)]
+    log: i32,
+    #[diesel(sql_type = Integer)]
+    checkpointed: i32,
+}
+
+/// Moves what the WAL holds into the database file, as far as no reader is in the way. `false` where the WAL is long
+/// and something stayed in it: then the next commit does not begin it anew, and makes it longer still.
+pub(super) fn checkpoint(db: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let Moved { log, checkpointed } =
+        diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result::<Moved>(db)?;
+    Ok(log < WAL_LONG || checkpointed == log)
 }
 
 /// Only the owner may read who called whom. SQLite gives its `-wal` and `-shm` files the same mode.

@@ -117,6 +117,15 @@ impl Writer {
             && self.queue.lanes().accepted.is_some_and(|since| since.elapsed() < ACCEPTS_COME)
     }
 
+    /// Moves the rest of the WAL into the database. What is in the way now is tried again in a second.
+    fn checkpoint(&mut self) {
+        if let Some(db) = &mut self.db
+            && let Err(e) = db.checkpoint()
+        {
+            tracing::warn!(error = %e, "the WAL could not be moved into the database; tried again");
+        }
+    }
+
     /// A connection on which a transaction has begun. PostgreSQL may have been started again since the connection
     /// was used: that costs a new connection, and nobody's event.
     fn begin(&mut self, name: &'static str) -> Result<Db, StoreError> {
@@ -219,7 +228,8 @@ impl Threads {
                 threads.write("store-writer", None, &place, Some(db))?;
                 let (stop, stopped) = mpsc::channel();
                 let file = place.clone();
-                let thread = spawn("store-wal", &place, move || keep_wal_short(&file, &stopped))?;
+                let jobs = queue.clone();
+                let thread = spawn("store-wal", &place, move || keep_wal_short(&file, &jobs, &stopped))?;
                 threads.checkpointer = Some((stop, thread));
             }
         }
@@ -275,17 +285,27 @@ impl Drop for Threads {
     }
 }
 
-/// Checkpoints on a connection of its own, so that no commit ever waits for it.
-fn keep_wal_short(place: &Place, stopped: &mpsc::Receiver<()>) {
+/// Checkpoints on a connection of its own, so that no commit waits for it. Where commits come without a pause there is
+/// always one more page behind the last one that was moved, and the WAL would never begin anew: then the thread that
+/// writes moves the last few itself.
+fn keep_wal_short(place: &Place, queue: &Queue, stopped: &mpsc::Receiver<()>) {
     let mut db = None;
     while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
         let done = match db.take() {
             Some(open) => Ok(open),
             None => Db::open(place, Access::Write),
         }
-        .and_then(|mut open| open.checkpoint().map(|()| open));
+        .and_then(|mut open| {
+            // What came while the first one moved megabytes is little.
+            let short = open.checkpoint()? || open.checkpoint()?;
+            if !short {
+                queue.post(Lane::Accept, Box::new(Writer::checkpoint))?;
+            }
+            Ok(open)
+        });
         match done {
             Ok(open) => db = Some(open),
+            Err(StoreError::Stopped) => {}
             Err(e) => tracing::warn!(error = %e, "the WAL could not be moved into the database; tried again"),
         }
     }
