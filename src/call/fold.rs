@@ -5,7 +5,7 @@
 //! afterwards, in `dials.rs`, `legs.rs` and `outcome.rs`. Knows nothing of the present: whether a silent call is lost is
 //! judged by [`Standing`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -106,11 +106,11 @@ pub(super) struct Parts {
     pub pinned: Pinned,
     pub transfers: Vec<Transfer>,
     pub remarks: Vec<Remark>,
-    index: BTreeMap<String, usize>,
+    index: HashMap<String, usize>,
     /// Channels that are known to report, whether or not they have.
-    hooked: BTreeSet<String>,
+    hooked: HashSet<String>,
     /// Those of them whose end is not known.
-    open: BTreeSet<String>,
+    open: HashSet<String>,
 }
 
 /// What comes from the first event that knows it and never changes.
@@ -151,7 +151,11 @@ impl Parts {
         if self.pbx.is_empty() {
             self.pbx.clone_from(&event.pbx);
         }
-        self.linkedids.extend([Some(&event.linkedid), event.root.as_ref()].into_iter().flatten().cloned());
+        for linkedid in [Some(&event.linkedid), event.root.as_ref()].into_iter().flatten() {
+            if !self.linkedids.contains(linkedid) {
+                self.linkedids.insert(linkedid.clone());
+            }
+        }
     }
 
     /// A channel that is known to report its end.
@@ -278,11 +282,13 @@ impl Parts {
 
     /// The part of the event's channel; where there is none yet, it begins at `at`.
     pub fn part(&mut self, event: &Event, at: Timestamp) -> &mut Part {
-        let next = self.list.len();
-        let index = *self.index.entry(event.uid.clone()).or_insert(next);
-        if index == next {
-            self.list.push(Part::new(event, at));
-        }
+        let index = match self.index.get(&event.uid) {
+            Some(&known) => known,
+            None => {
+                self.add(Part::new(event, at));
+                self.list.len() - 1
+            }
+        };
         let part = &mut self.list[index];
         if part.channel.is_empty() {
             part.channel.clone_from(&event.channel);

@@ -4,7 +4,7 @@
 //! so that no channel runs backwards. The same event told twice is told once. Knows nothing of what events mean.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -25,7 +25,7 @@ pub(super) struct Placed<'a> {
 /// Each event once, in the order of the call.
 pub(super) fn in_order(events: &[Event]) -> Vec<Placed<'_>> {
     // What was told without a time has none that could hold back one that was told.
-    let mut channels: BTreeMap<(bool, &str, &str), Vec<Placed<'_>>> = BTreeMap::new();
+    let mut channels: HashMap<(bool, &str, &str), Vec<Placed<'_>>> = HashMap::new();
     for placed in once(events) {
         let event = placed.event;
         channels.entry((event.is_hearsay(), &event.pbx, &event.uid)).or_default().push(placed);
@@ -41,13 +41,18 @@ pub(super) fn in_order(events: &[Event]) -> Vec<Placed<'_>> {
         }
     }
     // The sort is stable: within a channel nothing changes places.
-    all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| earlier(&a.event.uid, &b.event.uid)));
+    all.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| between_channels(a.event, b.event)));
     all
+}
+
+/// Of two channels at one time the elder one goes first.
+fn between_channels(a: &Event, b: &Event) -> Ordering {
+    earlier(&a.uid, &b.uid).then_with(|| (a.is_hearsay(), &a.pbx).cmp(&(b.is_hearsay(), &b.pbx)))
 }
 
 /// Whether the dialplan counted an event of some channel that is not here.
 pub(super) fn has_gap(events: &[Event]) -> bool {
-    let mut counts: BTreeMap<(&str, &str), BTreeSet<u32>> = BTreeMap::new();
+    let mut counts: HashMap<(&str, &str), BTreeSet<u32>> = HashMap::new();
     for event in events {
         if let Some(seq) = event.seq {
             counts.entry((&event.pbx, &event.uid)).or_default().insert(seq);
@@ -58,7 +63,7 @@ pub(super) fn has_gap(events: &[Event]) -> bool {
 
 /// The copies of one event differ in how and when they came: the first to come stands for all.
 fn once(events: &[Event]) -> impl Iterator<Item = Placed<'_>> {
-    let mut first: BTreeMap<(&str, &str), Placed<'_>> = BTreeMap::new();
+    let mut first: HashMap<(&str, &str), Placed<'_>> = HashMap::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
         let placed = Placed { index, event, at: event.at };
         first

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::recent::{Known, Recent};
 use super::{Policy, Subscription};
-use crate::call::{Call, CallId, Folded, SIMULATED, State, Verdict, fold, identity};
+use crate::call::{Call, CallId, Folded, Leg, SIMULATED, State, Verdict, fold, identity};
 use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
@@ -418,7 +418,7 @@ fn settle(
         ledger::settle(db, Some(call), &done)?;
         return Ok(Vec::new());
     }
-    let (known, events) = all_events(db, group, stored, terms.recent)?;
+    let (known, events, legs) = all_events(db, group, stored, terms.recent)?;
     let Some(Folded { mut call, standing, notes }) = fold(&events, &terms.policy.numbering) else {
         return Err(StoreError::corrupt(format!("no call comes of the events of {:?}", group.calls)));
     };
@@ -467,9 +467,9 @@ fn settle(
     if due.is_none() {
         told.extend(tell_end(db, &call, &mut record, &events, terms)?);
     }
-    calls::save(db, &record, &call, own)?;
+    calls::save(db, &record, &call, own, legs.as_deref())?;
     if !hold::needed(db) {
-        terms.recent.keep(&id, known, notes, events);
+        terms.recent.keep(&id, known, notes, events, call.legs);
     }
     Ok(told)
 }
@@ -480,15 +480,17 @@ fn full(group: &Group, stored: usize) -> Option<&str> {
     group.calls.first().filter(|_| full).map(String::as_str)
 }
 
-/// The stored events of the group and its fresh ones, in the order of acceptance.
+/// The stored events of the group and its fresh ones, in the order of acceptance; and the legs that are stored, where
+/// that is known without a look.
 fn all_events(
     db: &mut Db,
     group: &Group,
     stored: usize,
     recent: &Recent,
-) -> Result<(Vec<Known>, Vec<Event>), StoreError> {
+) -> Result<(Vec<Known>, Vec<Event>, Option<Vec<Leg>>), StoreError> {
     let known = |entry: &Entry| Known { id: entry.id, note: entry.note.clone(), settled: entry.settled };
     let kept = group.calls.first().filter(|_| group.calls.len() == 1).and_then(|c| recent.take(c, stored));
+    let (kept, legs) = kept.map(|large| (large.events, large.legs)).unzip();
     let mut all = match kept {
         Some(all) => all,
         None => ledger::events_of(db, group.calls.iter().map(String::as_str))?
@@ -498,7 +500,8 @@ fn all_events(
     };
     all.extend(group.fresh.iter().map(|(entry, event)| (known(entry), event.clone())));
     all.sort_by_key(|(known, _)| known.id);
-    Ok(all.into_iter().unzip())
+    let (known, events) = all.into_iter().unzip();
+    Ok((known, events, legs))
 }
 
 /// Tells the end of a call: once as ended, and after that only what was told otherwise.

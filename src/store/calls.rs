@@ -125,11 +125,17 @@ pub fn find<'a>(db: &mut Db, ids: impl IntoIterator<Item = &'a str>) -> Result<V
     Ok(found)
 }
 
-/// Writes a call with its legs and CDR rows; `old` is what is there of it.
+/// Writes a call with its legs and CDR rows; `old` is what is there of it, and `legs` of those, where that is known.
 ///
 /// # Errors
 /// When the database refuses.
-pub fn save(db: &mut Db, record: &Record, call: &Call, old: Option<&Record>) -> Result<(), StoreError> {
+pub fn save(
+    db: &mut Db,
+    record: &Record,
+    call: &Call,
+    old: Option<&Record>,
+    legs: Option<&[Leg]>,
+) -> Result<(), StoreError> {
     if old == Some(record) {
         return Ok(());
     }
@@ -141,7 +147,7 @@ pub fn save(db: &mut Db, record: &Record, call: &Call, old: Option<&Record>) -> 
         (None, db) => on!(db, c => diesel::insert_into(calls::table).values(record).execute(c))?,
     };
     if old.is_none_or(|old| old.doc != record.doc) {
-        save_legs(db, &record.id, &call.legs)?;
+        save_legs(db, &record.id, &call.legs, legs)?;
         let rows = crate::call::cdr::rows(call);
         // A call that goes on has none, and had none before.
         if !rows.is_empty() || old.is_some_and(|old| old.state == State::Ended.as_str()) {
@@ -292,28 +298,41 @@ struct LegRow {
     talk_ms: i64,
 }
 
-fn save_legs(db: &mut Db, call: &str, all: &[Leg]) -> Result<(), StoreError> {
-    let there = legs::table.filter(legs::call_id.eq(call));
-    let there: Vec<LegRow> = on!(db, c => there.load(c))?;
-    let rows = (0i32..).zip(all).map(|(n, leg)| {
-        Ok(LegRow {
-            call_id: call.to_owned(),
-            n,
-            uniqueid: leg.uniqueid.clone(),
-            channel: leg.channel.clone(),
-            number: leg.party.number.clone(),
-            name: leg.party.name.clone(),
-            role: word(&leg.role)?,
-            outcome: word(&leg.outcome)?,
-            started_us: leg.started_at.as_microsecond(),
-            answered_us: leg.answered_at.map(Timestamp::as_microsecond),
-            ended_us: leg.ended_at.map(Timestamp::as_microsecond),
-            cause: leg.cause.map(i32::from),
-            ring_ms: leg.ring_ms,
-            talk_ms: leg.talk_ms,
-        })
-    });
-    let rows: Vec<LegRow> = rows.collect::<Result<_, StoreError>>()?;
+impl LegRow {
+    /// Rows of those of the `legs` that are not the same in `others`.
+    fn all(call: &str, legs: &[Leg], others: &[Leg]) -> Result<Vec<LegRow>, StoreError> {
+        let same = |n: i32, leg: &Leg| usize::try_from(n).is_ok_and(|n| others.get(n) == Some(leg));
+        let rows = (0i32..).zip(legs).filter(|(n, leg)| !same(*n, leg)).map(|(n, leg)| {
+            Ok(LegRow {
+                call_id: call.to_owned(),
+                n,
+                uniqueid: leg.uniqueid.clone(),
+                channel: leg.channel.clone(),
+                number: leg.party.number.clone(),
+                name: leg.party.name.clone(),
+                role: word(&leg.role)?,
+                outcome: word(&leg.outcome)?,
+                started_us: leg.started_at.as_microsecond(),
+                answered_us: leg.answered_at.map(Timestamp::as_microsecond),
+                ended_us: leg.ended_at.map(Timestamp::as_microsecond),
+                cause: leg.cause.map(i32::from),
+                ring_ms: leg.ring_ms,
+                talk_ms: leg.talk_ms,
+            })
+        });
+        rows.collect()
+    }
+}
+
+fn save_legs(db: &mut Db, call: &str, all: &[Leg], there: Option<&[Leg]>) -> Result<(), StoreError> {
+    let rows = LegRow::all(call, all, there.unwrap_or_default())?;
+    let there = match there {
+        Some(known) => LegRow::all(call, known, all)?,
+        None => {
+            let there = legs::table.filter(legs::call_id.eq(call));
+            on!(db, c => there.load(c))?
+        }
+    };
     let (gone, new) = differing(&there, &rows, |row| row.n);
     match db {
         Db::Sqlite(c) => {
