@@ -173,7 +173,7 @@ impl Event {
             received: arrival.at,
             channel: take(&mut facts, "chan").unwrap_or_default(),
             uid,
-            facts,
+            facts: said(facts),
             agi: Facts::new(),
         })
     }
@@ -254,6 +254,12 @@ fn read_facts<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Facts {
         let value: Vec<u8> = percent_decode(value).collect();
         facts.entry(clean(name)).or_insert_with(|| clean(&value));
     }
+    facts
+}
+
+/// What is empty says no more than what was not sent, and is most of what a hangup sends.
+fn said(mut facts: Facts) -> Facts {
+    facts.retain(|_, value| !value.is_empty());
     facts
 }
 
@@ -387,6 +393,12 @@ mod tests {
     fn read(args: &[&str]) -> Result<Event, NotAnEvent> {
         let arrival = Arrival { feed: Feed::Agi, pbx: "office", at: Timestamp::from_second(NOW).unwrap() };
         Event::from_args(Kind::Start, args.iter().map(|a| a.as_bytes()), arrival)
+    }
+
+    #[test]
+    fn what_is_empty_is_not_kept_and_hides_what_comes_after_it() {
+        let event = read(&["v=1", "token=a", "uid=1.1", "key=", "org=acme", "key=forged"]).unwrap();
+        assert_eq!(event.facts.keys().collect::<Vec<_>>(), ["org"]);
     }
 
     #[test]

@@ -100,6 +100,9 @@ struct Group {
     fresh: Vec<(Entry, Event)>,
 }
 
+/// All events of a call, in the order of acceptance; and its legs as they are stored, where that is known without a look.
+type Whole = (Vec<Known>, Vec<Event>, Option<Vec<Leg>>);
+
 /// What a round has before it.
 struct Plan {
     groups: Vec<Group>,
@@ -480,14 +483,8 @@ fn full(group: &Group, stored: usize) -> Option<&str> {
     group.calls.first().filter(|_| full).map(String::as_str)
 }
 
-/// The stored events of the group and its fresh ones, in the order of acceptance; and the legs that are stored, where
-/// that is known without a look.
-fn all_events(
-    db: &mut Db,
-    group: &Group,
-    stored: usize,
-    recent: &Recent,
-) -> Result<(Vec<Known>, Vec<Event>, Option<Vec<Leg>>), StoreError> {
+/// The stored events of the group, and its fresh ones.
+fn all_events(db: &mut Db, group: &Group, stored: usize, recent: &Recent) -> Result<Whole, StoreError> {
     let known = |entry: &Entry| Known { id: entry.id, note: entry.note.clone(), settled: entry.settled };
     let kept = group.calls.first().filter(|_| group.calls.len() == 1).and_then(|c| recent.take(c, stored));
     let (kept, legs) = kept.map(|large| (large.events, large.legs)).unzip();
