@@ -1,5 +1,6 @@
 //! What ast-ami posts: recorded from a real one on Asterisk 22, with invented numbers and names.
 
+mod answers;
 mod merge;
 mod replay;
 mod routes;
