@@ -18,6 +18,9 @@ const ZONE_STEP_S: i64 = 900;
 /// The zones farthest west and east of UTC, in seconds.
 const ZONES_S: std::ops::RangeInclusive<i64> = -12 * 3600..=14 * 3600;
 
+/// Asterisk's word for a caller who hides his number; ast-lite puts it into the key as it is.
+const UNKNOWN: &str = "<unknown>";
+
 /// What marks the name of a call whose key has no time stamp.
 const ODD: &str = "key:";
 
@@ -27,7 +30,7 @@ pub struct CallKey<'a> {
     text: &'a str,
     /// The time stamp, read as if it were UTC.
     stamp: Timestamp,
-    /// Who called.
+    /// Who called; `None` where he hides it.
     pub source: Option<&'a str>,
     /// What the call is, as ast-lite says it.
     pub way: Option<Way>,
@@ -60,7 +63,7 @@ impl<'a> CallKey<'a> {
             .into_iter()
             .filter_map(|(mark, way)| Some((rest.rfind(mark)?, mark, way)))
             .max_by_key(|p| p.0);
-        let some = |text: &'a str| (!text.is_empty()).then_some(text);
+        let some = |text: &'a str| (!text.is_empty() && text != UNKNOWN).then_some(text);
         Some(match parted {
             Some((at, mark, way)) => CallKey {
                 text,
@@ -125,6 +128,8 @@ mod tests {
         assert_eq!((key.source, key.way, key.number), (Some("101"), Some(Way::Out), Some("83517214172")));
         let key = CallKey::parse("20200303-205705-x-IN-y-LOC-102").unwrap();
         assert_eq!((key.source, key.way, key.number), (Some("x-IN-y"), Some(Way::Local), Some("102")));
+        let key = CallKey::parse("20200303-205705-<unknown>-IN-2020318").unwrap();
+        assert_eq!((key.source, key.way, key.number), (None, Some(Way::In), Some("2020318")));
         let key = CallKey::parse("20200303-205705--IN-").unwrap();
         assert_eq!((key.source, key.way, key.number), (None, Some(Way::In), None));
     }

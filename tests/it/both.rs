@@ -1,5 +1,6 @@
 //! The tests that touch the database. `main.rs` takes this file in twice, and by the name that it has there it
-//! knows which database is meant: each of these tests runs on SQLite and on PostgreSQL, always.
+//! knows which database is meant: each of these tests runs on SQLite and on PostgreSQL, always. Where PostgreSQL is
+//! missing the latter fail, unless the environment allows that by name, see `cluster.rs`.
 
 #[path = "cli.rs"]
 mod cli;

@@ -1,6 +1,7 @@
 //! What is promised of PostgreSQL alone: several nodes on one database, two lanes that do not wait for each other,
 //! and a connection that may be lost at any time.
 
+use std::process::Command;
 use std::time::Duration;
 
 use calljournal::clock::Clock;
@@ -24,7 +25,7 @@ struct Site {
 }
 
 impl Site {
-    /// `None` where there is no PostgreSQL, which was said already.
+    /// `None` where the tests may go without PostgreSQL, which was said already.
     fn open(nodes: usize) -> Option<Site> {
         let dir = tempfile::tempdir().unwrap();
         let url = cluster::shared()?.database(dir.path());
@@ -237,4 +238,28 @@ fn a_server_that_starts_while_postgresql_is_away_says_what_to_do_and_no_password
 #[test]
 fn names_of_locks_are_the_same_on_every_node_and_in_every_version() {
     assert_eq!([uid(0), uid(1)].map(|name| hold::slot("office", &name)), [3458, 592]);
+}
+
+#[test]
+fn without_postgresql_a_test_of_it_fails_and_says_what_to_install_unless_that_is_allowed_by_name() {
+    let try_one = |allowed: Option<&str>| {
+        let mut test = Command::new(std::env::current_exe().unwrap());
+        // Any test of this file.
+        test.args(["--exact", "nodes::an_accept_does_not_wait_for_a_settle"])
+            .env(cluster::PROGRAMS, "/nowhere")
+            .env_remove(cluster::WITHOUT);
+        let ended = test.envs(allowed.map(|value| (cluster::WITHOUT, value))).output().unwrap();
+        let said = server::said(&ended);
+        assert!(said.contains("running 1 test"), "{said}");
+        (ended.status.success(), said)
+    };
+    for not_allowed in [None, Some(""), Some("0")] {
+        let (passed, said) = try_one(not_allowed);
+        assert!(!passed, "{said}");
+        for word in ["apt-get install postgresql", "CALLJOURNAL_WITHOUT_POSTGRES=1"] {
+            assert!(said.contains(word), "{said}");
+        }
+    }
+    let (passed, said) = try_one(Some("1"));
+    assert!(passed && said.contains("POSTGRESQL IS NOT INSTALLED"), "{said}");
 }

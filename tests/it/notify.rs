@@ -1,5 +1,8 @@
 //! What is promised of notices on their way to a receiver, with real sockets and a real database.
 
+#[path = "notify/nodes.rs"]
+mod nodes;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};

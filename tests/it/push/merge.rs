@@ -1,6 +1,6 @@
 //! Posts and the dialplan's events through the door: one call with one end, whatever came first.
 
-use calljournal::call::State;
+use calljournal::call::{Disposition, Outcome, Side, State};
 use calljournal::event::{Event, Feed, Kind};
 use calljournal::feed::push::post::{Read, Route, read};
 use calljournal::intake::Intake;
@@ -11,7 +11,10 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::super::intake::{Journal, RULES};
 use super::super::{on_postgres, url};
-use super::{ABANDONED, ANSWERED, BLIND, BORN, answered_by_dialplan, blind_by_dialplan, dialplan, heard};
+use super::{
+    ABANDONED, ANSWERED, BLIND, BORN, HIDDEN_KEY, abandoned_by_dialplan, answered_by_dialplan,
+    blind_by_dialplan, dialplan, heard, hidden, hidden_by_dialplan,
+};
 
 const KEY: &str = "20261122-222140-79190000001-IN-73510000001";
 
@@ -38,9 +41,10 @@ async fn play(journal: &Journal, events: &[Event]) {
 
 /// One call event about the call of `key`, that came then.
 fn said(word: &str, key: &str, seconds: f64) -> Event {
+    let source = key.split('-').nth(2).unwrap();
     let body = serde_json::json!({
         "type": "call_event",
-        "params": { "event_name": word, "call_id": key, "src_phone": "79190000001", "dst_phone": "73510000001" },
+        "params": { "event_name": word, "call_id": key, "src_phone": source, "dst_phone": "73510000001" },
     });
     match read(Route::Calls, body.to_string().as_bytes(), "office", at(seconds)) {
         Read::Event(event) => *event,
@@ -74,60 +78,64 @@ fn calls(journal: &Journal) -> i64 {
     journal.number("SELECT COUNT(*) AS n FROM calls")
 }
 
+/// The recorded calls, by posts alone and together with what the dialplan tells of them.
+fn scenarios() -> [(&'static str, Vec<Event>); 10] {
+    let both = |told: Vec<Event>, posts: Vec<Event>| [told, posts].concat();
+    [
+        ("answered, heard", heard(ANSWERED)),
+        ("abandoned, heard", heard(ABANDONED)),
+        ("transferred, heard", heard(BLIND)),
+        ("hidden, heard", hidden()),
+        ("answered", both(answered_by_dialplan(true), heard(ANSWERED))),
+        ("answered, caller hooked", both(answered_by_dialplan(false), heard(ANSWERED))),
+        ("abandoned", both(abandoned_by_dialplan(true), heard(ABANDONED))),
+        ("abandoned, caller hooked", both(abandoned_by_dialplan(false), heard(ABANDONED))),
+        ("transferred", both(blind_by_dialplan(), heard(BLIND))),
+        ("hidden", both(hidden_by_dialplan(), hidden())),
+    ]
+}
+
 #[test]
 fn posts_and_the_dialplan_in_any_order_make_one_call_with_one_end() {
-    let with = |mut told: Vec<Event>, posts: &str| {
-        told.extend(heard(posts));
-        told
-    };
-    let scenarios = [
-        heard(ANSWERED),
-        heard(ABANDONED),
-        heard(BLIND),
-        with(answered_by_dialplan(true), ANSWERED),
-        with(answered_by_dialplan(false), ANSWERED),
-        with(blind_by_dialplan(), BLIND),
-    ];
-    let orders = (0..scenarios.len()).prop_flat_map(move |n| {
-        let len = scenarios[n].len();
-        (Just(scenarios[n].clone()).prop_shuffle(), proptest::collection::vec(1..6usize, len))
-    });
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config::with_cases(12));
-    runner
-        .run(&orders, |(events, pieces)| {
-            tokio.block_on(async {
-                let journal = journal();
-                // Ten milliseconds apart: nothing is late enough to come after the end.
-                let events: Vec<Event> = events
-                    .into_iter()
-                    .enumerate()
-                    .map(|(n, event)| {
-                        let came = at(0.01 * n as f64);
-                        let at = if event.feed == Feed::Push { came } else { event.at };
-                        Event { at, received: came, ..event }
-                    })
-                    .collect();
-                let mut rest = events.as_slice();
-                for size in pieces {
-                    let (piece, after) = rest.split_at(size.min(rest.len()));
-                    rest = after;
-                    if let Some(last) = piece.last() {
-                        let wait = last.received.duration_since(journal.clock.now());
-                        journal.accept(piece).await;
-                        journal.pass(wait.as_secs_f64().max(0.0)).await;
-                    }
-                }
-                prop_assert_eq!(journal.notices(), [""; 0]);
-                journal.pass(2.0).await;
-                prop_assert_eq!(journal.notices(), ["call.ended"]);
-                prop_assert_eq!(calls(&journal), 1);
-                prop_assert_eq!(journal.number("SELECT COUNT(*) AS n FROM events WHERE note IS NULL"), 0);
-                journal.intake.stop().await;
-                Ok(())
-            })
-        })
-        .unwrap();
+    for (name, events) in scenarios() {
+        let pieces = proptest::collection::vec(1..6usize, events.len());
+        let orders = (Just(events).prop_shuffle(), pieces);
+        let config = Config { failure_persistence: None, ..Config::with_cases(2) };
+        let mut runner = TestRunner::new(config);
+        let done =
+            runner.run(&orders, |(events, pieces)| tokio.block_on(in_this_order(name, events, &pieces)));
+        done.unwrap();
+    }
+}
+
+/// Hands the events in so, in pieces of these sizes.
+async fn in_this_order(name: &str, events: Vec<Event>, pieces: &[usize]) -> Result<(), TestCaseError> {
+    let journal = journal();
+    // Ten milliseconds apart: nothing is late enough to come after the end.
+    let came_so = |(n, event): (usize, Event)| {
+        let came = at(0.01 * n as f64);
+        let at = if event.feed == Feed::Push { came } else { event.at };
+        Event { at, received: came, ..event }
+    };
+    let events: Vec<Event> = events.into_iter().enumerate().map(came_so).collect();
+    let mut rest = events.as_slice();
+    for &size in pieces {
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        rest = after;
+        if let Some(last) = piece.last() {
+            let wait = last.received.duration_since(journal.clock.now());
+            journal.accept(piece).await;
+            journal.pass(wait.as_secs_f64().max(0.0)).await;
+        }
+    }
+    prop_assert_eq!(journal.notices(), [""; 0], "{}", name);
+    journal.pass(2.0).await;
+    prop_assert_eq!(journal.notices(), ["call.ended"], "{}", name);
+    prop_assert_eq!(calls(&journal), 1, "{}", name);
+    prop_assert_eq!(journal.number("SELECT COUNT(*) AS n FROM events WHERE note IS NULL"), 0, "{}", name);
+    journal.intake.stop().await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,6 +175,41 @@ async fn a_post_that_comes_before_the_dialplans_first_event_tells_of_the_same_ca
     for name in &id.ids {
         assert_eq!(journal.store.call(&name.to_string()).await.unwrap().unwrap().call.id, id.id);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_call_of_both_is_told_as_the_dialplan_told_it() {
+    for phones in [true, false] {
+        let journal = journal();
+        let mut all = [abandoned_by_dialplan(phones), heard(ABANDONED)].concat();
+        all.sort_by_key(|e| e.received);
+        play(&journal, &all).await;
+        assert_eq!(journal.notices(), [""; 0], "the grace is not over");
+        journal.pass(2.0).await;
+        assert_eq!(journal.notices(), ["call.ended"]);
+        let call = journal.store.call("1795386104.8").await.unwrap().unwrap().call;
+        assert!(call.abandoned);
+        assert_eq!((call.disposition, call.hung_up_by), (Disposition::NoAnswer, Some(Side::Caller)));
+        let rung: Vec<_> = call.legs.iter().skip(1).map(|l| (l.party.number.as_deref(), l.outcome)).collect();
+        assert_eq!(rung, [(Some("101"), Outcome::Cancelled)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_hides_his_number_is_found_by_his_key_all_the_same() {
+    let journal = journal();
+    play(&journal, &[said("start.call", HIDDEN_KEY, 0.1)]).await;
+    let uid = format!("{BORN}.6");
+    // As the dialplan spells it.
+    let facts = "key=20261122-222140-%3Cunknown%3E-IN-73510000001,exten=73510000001,num=";
+    let starts = dialplan(Kind::Start, &uid, &uid, 1, 0.3, "PJSIP/trunk-00000006", facts);
+    play(&journal, &[starts, said("end.call", HIDDEN_KEY, 2.0), ends(6, 2.1)]).await;
+    journal.pass(10.0).await;
+    assert_eq!(journal.notices(), ["call.ended"]);
+    assert_eq!(calls(&journal), 1);
+    let call = journal.store.call(HIDDEN_KEY).await.unwrap().unwrap().call;
+    assert_eq!((call.linkedid.as_str(), call.key.as_deref()), (uid.as_str(), Some(HIDDEN_KEY)));
+    assert_eq!(call.source.number, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +272,15 @@ async fn two_nodes_that_share_posts_and_dialplan_events_tell_each_call_once() {
         other.release_deadlines();
         journal.pass(20.0).await;
         let came = journal.clock.now();
-        let told = [answered_by_dialplan(round % 2 == 0), heard(ANSWERED), blind_by_dialplan(), heard(BLIND)];
+        let phones = round % 2 == 0;
+        let told = [
+            answered_by_dialplan(phones),
+            heard(ANSWERED),
+            abandoned_by_dialplan(phones),
+            heard(ABANDONED),
+            blind_by_dialplan(),
+            heard(BLIND),
+        ];
         let mut tasks = tokio::task::JoinSet::new();
         for (n, event) in told.concat().into_iter().enumerate() {
             let at = if event.feed == Feed::Push { came } else { event.at };
@@ -240,9 +291,9 @@ async fn two_nodes_that_share_posts_and_dialplan_events_tell_each_call_once() {
         }
         tasks.join_all().await;
         journal.pass(0.0).await;
-        assert_eq!(calls(&journal), 2);
+        assert_eq!(calls(&journal), 3);
         journal.pass(3.0).await;
-        assert_eq!(journal.notices(), ["call.ended", "call.ended"]);
+        assert_eq!(journal.notices(), ["call.ended"; 3]);
         other.stop().await;
     }
 }

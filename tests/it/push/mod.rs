@@ -1,5 +1,6 @@
 //! What ast-ami posts: recorded from a real one on Asterisk 22, with invented numbers and names.
 
+mod answers;
 mod merge;
 mod replay;
 mod routes;
@@ -72,6 +73,45 @@ pub fn answered_by_dialplan(phones: bool) -> Vec<Event> {
             dialplan(Kind::Answer, b, a, 2, 1.502, "PJSIP/101-00000007", phone),
             dialplan(Kind::Hangup, b, a, 3, 3.509, "PJSIP/101-00000007", "cause=16"),
         ]);
+    }
+    told
+}
+
+/// The dialplan's events of the call that rang at 101 until the caller gave up; with `phones`, those of the phone
+/// that was rung too. Causes and `hangupsource` are as Asterisk 16 and 22 give them.
+pub fn abandoned_by_dialplan(phones: bool) -> Vec<Event> {
+    let (a, b) = ("1795386104.8", "1795386104.9");
+    let facts = "key=20261122-222144-79190000001-IN-73510000001,dir=in,trunk=73510000001,exten=73510000001,\
+                 ctx=from-trunk,num=79190000001,name=Anna";
+    let left = "cause=127,dialstatus=CANCEL,hangupsource=PJSIP/trunk-00000008";
+    let mut told = vec![
+        dialplan(Kind::Start, a, a, 1, 4.736, "PJSIP/trunk-00000008", facts),
+        dialplan(Kind::Hangup, a, a, 2, 6.951, "PJSIP/trunk-00000008", left),
+    ];
+    if phones {
+        let phone = "caller=1795386104.8,num=73510000001";
+        told.extend([
+            dialplan(Kind::Ring, b, a, 1, 4.766, "PJSIP/101-00000009", phone),
+            dialplan(Kind::Hangup, b, a, 2, 6.947, "PJSIP/101-00000009", "cause=127"),
+        ]);
+    }
+    told
+}
+
+/// The answered call as one of a caller who hides his number: ast-lite makes the key of Asterisk's word for that.
+pub const HIDDEN_KEY: &str = "20261122-222140-<unknown>-IN-73510000001";
+
+/// Its recorded posts.
+pub fn hidden() -> Vec<Event> {
+    heard(&ANSWERED.replace("79190000001", "<unknown>"))
+}
+
+/// Its events of the dialplan.
+pub fn hidden_by_dialplan() -> Vec<Event> {
+    let mut told = answered_by_dialplan(true);
+    for event in told.iter_mut().filter(|event| event.facts.contains_key("key")) {
+        event.facts.insert("key".into(), HIDDEN_KEY.into());
+        event.facts.insert("num".into(), String::new());
     }
     told
 }

@@ -8,7 +8,10 @@ use calljournal::feed::push::post::{Read, Route, read};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::{ABANDONED, ANSWERED, BLIND, BORN, answered_by_dialplan, blind_by_dialplan, dialplan, heard};
+use super::{
+    ABANDONED, ANSWERED, BLIND, BORN, HIDDEN_KEY, abandoned_by_dialplan, answered_by_dialplan,
+    blind_by_dialplan, dialplan, heard, hidden, hidden_by_dialplan,
+};
 
 fn folded(events: &[Event]) -> Folded {
     fold(events, &Numbering::default()).unwrap()
@@ -152,6 +155,21 @@ fn nobodys_number_becomes_that_of_a_caller_who_hides_his() {
 }
 
 #[test]
+fn a_key_with_unknown_in_it_tells_the_line_and_no_caller() {
+    let both = [hidden_by_dialplan(), hidden()].concat();
+    let by_key_alone: Vec<Event> = hidden().into_iter().filter(Event::knows_key_alone).collect();
+    assert_eq!(by_key_alone.len(), 6);
+    for told in [hidden(), by_key_alone, both] {
+        let call = call(&told);
+        assert_eq!((call.key.as_deref(), call.source.number.as_deref()), (Some(HIDDEN_KEY), None));
+        assert_eq!((call.direction, call.trunk.as_deref()), (Direction::Inbound, Some("73510000001")));
+        assert_eq!(call.answered_by.as_ref().unwrap().number.as_deref(), Some("101"));
+        let told = lines(&call).join("\n");
+        assert!(!told.contains("<unknown>"), "{told}");
+    }
+}
+
+#[test]
 fn a_phone_was_not_picked_up_after_its_end_though_it_was_told_so() {
     let unanswered = answered_by_dialplan(true).into_iter().filter(|e| e.kind != Kind::Answer);
     let late = heard(ANSWERED).into_iter().map(|e| {
@@ -218,7 +236,7 @@ fn shape(call: &Call) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 fn recorded() -> impl Strategy<Value = Vec<Event>> {
-    proptest::sample::select(vec![heard(ANSWERED), heard(ABANDONED), heard(BLIND)])
+    proptest::sample::select(vec![heard(ANSWERED), heard(ABANDONED), heard(BLIND), hidden()])
 }
 
 /// Posts and dialplan events that no Asterisk would make, on three channels of two linkedids with two keys.
@@ -340,7 +358,9 @@ proptest! {
     fn posts_in_any_order_change_nothing_that_the_dialplan_told(
         (told, posts) in proptest::sample::select(vec![
             (answered_by_dialplan(true), heard(ANSWERED)),
+            (abandoned_by_dialplan(true), heard(ABANDONED)),
             (blind_by_dialplan(), heard(BLIND)),
+            (hidden_by_dialplan(), hidden()),
         ]).prop_flat_map(|(told, posts)| (Just(told), shuffled(posts)))
     ) {
         let alone = call(&told);

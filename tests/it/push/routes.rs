@@ -15,6 +15,9 @@ const SAVED: &str = r#"{"error":"OK","code":0,"description":"Event saved"}"#;
 /// Posts that cannot be late on a busy machine.
 const PATIENT: (&str, &str) = ("CALLJOURNAL_PUSH__ACK_TIMEOUT_MS", "10000");
 
+/// What a machine that does something else may take longer than the budget of an answer.
+pub const BUSY: Duration = Duration::from_secs(1);
+
 /// Sends bytes and gives back the status and the body of the answer; 0 where there was none.
 fn send(server: &Server, bytes: &[u8]) -> (u16, String) {
     let mut socket = TcpStream::connect(server.http).unwrap();
@@ -35,11 +38,12 @@ fn request(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// As `curl -d` does.
-fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String) {
+pub fn post(server: &Server, path: &str, body: &[u8]) -> (u16, String) {
     send(server, &request(path, "Content-Type: application/x-www-form-urlencoded\r\n", body))
 }
 
-fn code(answer: &(u16, String)) -> u64 {
+/// The code of an answer of ast-cdr's.
+pub fn code(answer: &(u16, String)) -> u64 {
     assert_eq!(answer.0, 200, "{answer:?}");
     let answer: serde_json::Value = serde_json::from_str(&answer.1).unwrap();
     assert_eq!(answer["error"], if answer["code"] == 0 { "OK" } else { "ERROR" });
@@ -173,17 +177,65 @@ fn a_body_in_chunks_is_read_and_one_that_does_not_come_holds_nobody_up() {
 }
 
 #[test]
+fn who_asks_before_he_sends_a_body_is_told_to_go_on() {
+    // Older curl asks where a body has more than 1 KiB, and waits a second for the answer.
+    const GO_ON: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[PATIENT]);
+    let body = posts(ANSWERED)[1]
+        .body
+        .replace("CallerIDName\":\"", &format!("CallerIDName\":\"{}", "x".repeat(900)));
+    assert!(body.len() > 1024);
+    let asks = |headers: &str| {
+        let bytes =
+            request("/json/chans/push", &format!("{headers}Expect: 100-continue\r\n"), body.as_bytes());
+        let (head, body) = bytes.split_at(bytes.len() - body.len());
+        let mut socket = TcpStream::connect(server.http).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(head).unwrap();
+        (socket, body.to_vec())
+    };
+
+    let (mut socket, rest) = asks("");
+    let mut go_on = [0; GO_ON.len()];
+    socket.read_exact(&mut go_on).unwrap();
+    assert_eq!(String::from_utf8_lossy(&go_on), GO_ON);
+    socket.write_all(&rest).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(SAVED), "{answer}");
+    assert_eq!(events(dir.path()), 1);
+
+    // Who does not wait for it is answered as well.
+    let (mut socket, rest) = asks("");
+    socket.write_all(&rest).unwrap();
+    answer.clear();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with(SAVED), "{answer}");
+
+    // Who may not post hears that instead, and sends nothing.
+    let (mut socket, _) = asks("Origin: http://evil.example\r\n");
+    answer.clear();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    server.stop();
+}
+
+#[test]
 fn what_cannot_be_saved_in_time_is_said_so_in_time() {
     let dir = tempfile::tempdir().unwrap();
+    let budget = Duration::from_millis(200);
     let server = Server::start(dir.path(), &[("CALLJOURNAL_PUSH__ACK_TIMEOUT_MS", "200")]);
     let body = &posts(ANSWERED)[1].body;
     let mut holder = database(dir.path());
     holder.batch_execute(super::super::held_alone()).unwrap();
-    let asked = Instant::now();
-    assert_eq!(code(&post(&server, "/json/chans/push", body.as_bytes())), 10);
-    let first = asked.elapsed();
-    assert_eq!(code(&post(&server, "/json/chans/push", body.as_bytes())), 10);
-    assert!(first < PATIENCE / 4, "{first:?}");
+    // The second finds one that has waited too long, and need not wait itself.
+    for _ in 0..2 {
+        let asked = Instant::now();
+        assert_eq!(code(&post(&server, "/json/chans/push", body.as_bytes())), 10);
+        let waited = asked.elapsed();
+        assert!(waited < budget + BUSY, "{waited:?}");
+    }
     holder.batch_execute("ROLLBACK").unwrap();
     // It is kept all the same, and counts once.
     let mut waited = Duration::ZERO;
