@@ -67,6 +67,9 @@ outcome-cancelled = cancelled
 outcome-unreachable = unreachable
 outcome-unanswered = nobody answered
 event-unsettled = not settled yet
+no-such-call = no call is known as { $name }: not by id, linkedid, uniqueid or call key; `calljournal calls` lists them
+more-than-one-call = more than one id begins with { $name }; write more of it
+call-gone = call { $id } is gone
 set-aside = Its latest events are not part of this, since they could not be settled: { $reason }
 
 # Lists

@@ -67,6 +67,9 @@ outcome-cancelled = звонящий не дождался
 outcome-unreachable = не дозвонились
 outcome-unanswered = никто не ответил
 event-unsettled = ещё не разобрано
+no-such-call = звонок { $name } не найден: ни по id, ни по linkedid, ни по uniqueid, ни по ключу звонка; список покажет `calljournal calls`
+more-than-one-call = с { $name } начинается несколько id; наберите больше знаков
+call-gone = звонка { $id } уже нет
 set-aside = Последние события сюда не вошли, их не удалось разобрать: { $reason }
 
 # Списки
