@@ -67,6 +67,9 @@ outcome-cancelled = cancelled
 outcome-unreachable = unreachable
 outcome-unanswered = nobody answered
 event-unsettled = not settled yet
+no-such-call = no call is known as { $name }: not by id, linkedid, uniqueid or call key; `calljournal calls` lists them
+more-than-one-call = more than one id begins with { $name }; write more of it
+call-gone = call { $id } is gone
 set-aside = Its latest events are not part of this, since they could not be settled: { $reason }
 
 # Lists
@@ -99,12 +102,22 @@ played-unheard = { $count ->
     [one] One event was not acknowledged
    *[other] { $count } events were not acknowledged
 }: { $reason }
+unheard-nobody = nobody answers: { $reason }
+unheard-no-ack = it answers { $said } and not with an ack
+unheard-closed = it closes the connection without an ack
+unheard-late = there is no ack after { $seconds } s
 played-next = `calljournal calls --pbx simulate` shows them, `calljournal simulate --clean` takes them out again.
 cleaned = { $count ->
     [0] There is no played call in the journal.
     [one] One played call was deleted.
    *[other] { $count } played calls were deleted.
 }
+
+# migrate
+migrate-absent = { $place } does not exist yet: `calljournal migrate` makes it
+migrate-current = { $place }: the schema is up to date
+migrate-pending = { $place }: version { $version } is pending
+migrate-done = { $place }: version { $version } was brought in
 
 # check
 mark-ok = ok
@@ -121,6 +134,9 @@ check-port-unseen = { $name }: { $listen } is held by another process
 check-port-unseen-todo = as root this check names it; or choose another port: { $key }
 check-port-failed = { $name }: cannot listen on { $listen }: { $reason }
 check-port-failed-todo = { $key } must be an address of this machine, and a port that this user may take
+check-freepbx = FastAGI: port 4573 belongs to FreePBX here (core-fastagi), and its ring groups need it
+check-freepbx-server = write another one into calljournal.toml:
+check-freepbx-dialplan = and for the dialplan into /etc/asterisk/globals_custom.conf (dialplan/freepbx/ asks there without it):
 check-local = FastAGI: this machine alone can connect
 check-networks = FastAGI: open to { $networks }
 check-open = FastAGI: anybody who reaches the port can write calls
@@ -128,13 +144,22 @@ check-open-todo = name the networks of your Asterisks in agi.allow, or set agi.s
 check-database = database: { $url }, schema up to date; serve checks at start that it is durable
 check-database-new = database: { $path } will be made at the first start
 check-database-nowhere = database: the directory { $path } does not exist
+check-database-older = database: { $place } has an older schema, or none: `calljournal serve` brings it up to date at its start, `calljournal migrate` alone
+check-database-newer = database: { $place } was made by a newer calljournal (schema { $version }): install that version, or restore the backup from before
+check-database-closed = database: { $place } cannot be opened: { $reason }
+check-database-closed-file = check that the directory exists and that this user may write there
+check-database-closed-server = check that PostgreSQL runs there, that the database exists and that this user may log in (docs/postgresql.md)
+check-database-tls = database: { $place } asks for TLS (sslmode), and this build has no TLS to PostgreSQL: connect over loopback, a Unix socket or a tunnel (ssh -L, WireGuard) with sslmode=disable, or build calljournal against the system's libpq (docs/postgresql.md)
 check-database-wrong = database: { $reason }
 check-database-wrong-todo = calls are neither kept nor shown until then
 check-nothing-to-do = nothing else to do
 check-made-too = where there is none yet, it is made so too
 check-spool = spool: { $dir }
-check-spool-odd = spool: { $dir } { $reason }
+check-spool-open = spool: { $dir } can be written by everybody (mode { $mode }): anybody here could write calls
+check-spool-unshared = spool: { $dir } has mode { $mode }, not 2770: Asterisk and this server may not both write there
 check-spool-missing = spool: { $dir } is missing: events that the server does not take are lost
+check-spool-no-directory = spool: { $dir } is no directory: events that the server does not take are lost
 check-spool-unreadable = spool: { $dir } cannot be read ({ $reason }): what waits there is not taken in
+check-spool-group = let this server's user into Asterisk's group: SupplementaryGroups=asterisk for systemd, else usermod -aG asterisk USER
 check-nobody = notices: nobody wants any ([[notify]] is not set)
 check-receivers = notices: to { $names }

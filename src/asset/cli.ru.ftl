@@ -67,6 +67,9 @@ outcome-cancelled = звонящий не дождался
 outcome-unreachable = не дозвонились
 outcome-unanswered = никто не ответил
 event-unsettled = ещё не разобрано
+no-such-call = звонок { $name } не найден: ни по id, ни по linkedid, ни по uniqueid, ни по ключу звонка; список покажет `calljournal calls`
+more-than-one-call = с { $name } начинается несколько id; наберите больше знаков
+call-gone = звонка { $id } уже нет
 set-aside = Последние события сюда не вошли, их не удалось разобрать: { $reason }
 
 # Списки
@@ -105,6 +108,10 @@ played-unheard = { $count ->
     [few] Не подтверждено { $count } события
    *[other] Не подтверждено { $count } событий
 }: { $reason }
+unheard-nobody = никто не отвечает: { $reason }
+unheard-no-ack = вместо подтверждения пришло { $said }
+unheard-closed = соединение закрыто без подтверждения
+unheard-late = подтверждения нет дольше { $seconds } с
 played-next = Посмотреть: `calljournal calls --pbx simulate`, убрать: `calljournal simulate --clean`.
 cleaned = { $count ->
     [0] Разыгранных звонков в журнале нет.
@@ -112,6 +119,12 @@ cleaned = { $count ->
     [few] Удалено { $count } разыгранных звонка.
    *[other] Удалено { $count } разыгранных звонков.
 }
+
+# migrate
+migrate-absent = { $place }: базы ещё нет, её создаст `calljournal migrate`
+migrate-current = { $place }: схема актуальна
+migrate-pending = { $place }: версия { $version } ещё не установлена
+migrate-done = { $place }: версия { $version } установлена
 
 # check
 mark-ok = в порядке
@@ -128,6 +141,9 @@ check-port-unseen = { $name }: { $listen } занят другим процес�
 check-port-unseen-todo = от имени root эта проверка назовёт его; или выберите другой порт: { $key }
 check-port-failed = { $name }: { $listen } занять не удаётся: { $reason }
 check-port-failed-todo = { $key } должен быть адресом этой машины с портом, доступным этому пользователю
+check-freepbx = FastAGI: порт 4573 принадлежит здесь FreePBX (core-fastagi), он нужен группам вызова
+check-freepbx-server = укажите другой в calljournal.toml:
+check-freepbx-dialplan = а для диалплана в /etc/asterisk/globals_custom.conf (dialplan/freepbx/ и без этого обращается туда):
 check-local = FastAGI: подключиться можно только с этой машины
 check-networks = FastAGI: открыт для { $networks }
 check-open = FastAGI: записывать звонки может любой, кому доступен порт
@@ -135,13 +151,22 @@ check-open-todo = перечислите сети своих Asterisk в agi.all
 check-database = база данных: { $url }, схема актуальна; надёжность записи serve проверяет при запуске
 check-database-new = база данных: { $path } будет создана при первом запуске
 check-database-nowhere = база данных: каталога { $path } нет
+check-database-older = база данных: в { $place } старая схема или её нет: `calljournal serve` обновит её при запуске, `calljournal migrate` обновит только её
+check-database-newer = база данных: { $place } создана более новой версией calljournal (схема { $version }): установите её или восстановите прежнюю копию базы
+check-database-closed = база данных: { $place } не открывается: { $reason }
+check-database-closed-file = проверьте, что каталог есть и что этот пользователь может в него писать
+check-database-closed-server = проверьте, что PostgreSQL там работает, что база есть и что этот пользователь может в неё войти (docs/postgresql.md)
+check-database-tls = база данных: { $place } требует TLS (sslmode), а эта сборка с PostgreSQL по TLS не работает: подключайтесь через loopback, сокет Unix или туннель (ssh -L, WireGuard) с sslmode=disable либо соберите calljournal с системной libpq (docs/postgresql.md)
 check-database-wrong = база данных: { $reason }
 check-database-wrong-todo = до исправления звонки не сохраняются и не показываются
 check-nothing-to-do = больше ничего не нужно
 check-made-too = если схемы ещё нет, так же будет создана и она
 check-spool = спул: { $dir }
-check-spool-odd = спул: { $dir } { $reason }
+check-spool-open = спул: в { $dir } может писать кто угодно (права { $mode }): любой на этой машине может записывать звонки
+check-spool-unshared = спул: у { $dir } права { $mode }, а не 2770: Asterisk и этот сервер могут не иметь доступа к файлам друг друга
 check-spool-missing = спул: каталога { $dir } нет: события, которые сервер не принял, теряются
+check-spool-no-directory = спул: { $dir } — не каталог: события, которые сервер не принял, теряются
 check-spool-unreadable = спул: { $dir } не читается ({ $reason }): события, которые там ждут, не принимаются
+check-spool-group = добавьте пользователя этого сервера в группу Asterisk: для systemd — SupplementaryGroups=asterisk, иначе — usermod -aG asterisk USER
 check-nobody = уведомления: получателей нет ([[notify]] не задан)
 check-receivers = уведомления: { $names }

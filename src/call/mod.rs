@@ -8,6 +8,7 @@
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - [`story`]: the call told line by line, for people
+//! - [`note`]: what one event did, for people
 //! - [`words`]: texts in the reader's language
 //! - [`cdr`]: rows with the columns of Asterisk's own CDR
 
@@ -18,6 +19,7 @@ mod fold;
 mod hearsay;
 pub mod identity;
 mod legs;
+pub mod note;
 mod numbering;
 mod order;
 mod outcome;

@@ -373,6 +373,22 @@ proptest! {
     }
 
     #[test]
+    fn what_any_event_did_can_be_told_in_russian(mut events in any_events(), heard in any::<u16>()) {
+        for (n, event) in events.iter_mut().enumerate().filter(|(n, _)| (heard >> n) & 1 == 1) {
+            event.feed = Feed::Push;
+            if n % 4 == 0 {
+                event.uid = "20260303-205705-79190000000-IN-73510000000".to_owned();
+            }
+            let more = [("event", ["end.call", "start.talk", ""][n % 3]), ("local", ["101", ""][n % 2])];
+            event.facts.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
+        let russian = words::Words::new(words::Language::Ru, &[&note::TEXTS]);
+        for told in fold(&events, &Numbering::default()).unwrap().notes {
+            prop_assert_ne!(note::tell_in(&told, &russian), told);
+        }
+    }
+
+    #[test]
     fn times_of_any_call_are_never_negative_and_its_rows_add_up(events in any_events()) {
         let Folded { call, notes, .. } = fold(&events, &Numbering::default()).unwrap();
         prop_assert_eq!(notes.len(), events.len());

@@ -72,15 +72,18 @@ fn line(finding: &Finding, paper: &Paper) -> String {
         Mark::Warn => (warn, Ink::Yellow),
         Mark::Fail => (fail, Ink::Red),
     };
-    let todo = finding.todo.iter().map(|todo| format!("\n{:indent$}{todo}", "", indent = width + 2));
+    let todo = finding.todo.iter().flat_map(|todo| todo.lines());
+    let todo = todo.map(|line| format!("\n{:indent$}{line}", "", indent = width + 2));
     format!("{}  {}{}", paper.ink(ink, &format!("{word:width$}")), finding.what, todo.collect::<String>())
 }
 
 fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
     let config = &loaded.config;
-    let agi = match serve::refuses_port(loaded) {
-        Some(reason) => Finding::fail(reason.what, reason.todo),
-        None => port("FastAGI", "agi.listen", config.agi.listen, words),
+    let agi = if serve::is_port_of_freepbx(loaded) {
+        let (what, todo) = port_of_freepbx(words);
+        Finding::fail(what, todo)
+    } else {
+        port("FastAGI", "agi.listen", config.agi.listen, words)
     };
     vec![
         agi,
@@ -92,12 +95,20 @@ fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
     ]
 }
 
+/// Why a port is not taken though it may be free, and which lines to write.
+pub(super) fn port_of_freepbx(words: &Words) -> (String, String) {
+    let todo = format!(
+        "{}\n    [agi]\n    listen = \"127.0.0.1:4574\"\n{}\n    CALLJOURNAL_SERVER = 127.0.0.1:4574",
+        words.plain("check-freepbx-server"),
+        words.plain("check-freepbx-dialplan")
+    );
+    (words.plain("check-freepbx"), todo)
+}
+
 fn port(name: &str, key: &str, listen: SocketAddr, words: &Words) -> Finding {
     let listens = listen.to_string();
     let said = |id: &str, more: &[(&str, &str)]| {
-        let all =
-            [("name", name), ("listen", &listens), ("key", key)].into_iter().chain(more.iter().copied());
-        words.say(id, &all.map(|(name, text)| (name, text.into())).collect::<Vec<_>>())
+        say(id, &[&[("name", name), ("listen", &listens), ("key", key)], more].concat(), words)
     };
     match TcpListener::bind(listen) {
         Ok(_) => Finding::ok(said("check-port-free", &[])),
@@ -151,26 +162,58 @@ fn database(config: &Config, words: &Words) -> Finding {
             }
         }
         Err(e) => {
-            let what = said("check-database-wrong", "reason", &e.to_string());
+            let what = unopened(&e, words);
             match e {
                 StoreError::Older(Place::Server(_)) => Finding::warn(what, words.plain("check-made-too")),
                 StoreError::Older(_) => Finding::warn(what, words.plain("check-nothing-to-do")),
+                StoreError::Open { place: Place::File(_), .. } => {
+                    Finding::fail(what, words.plain("check-database-closed-file"))
+                }
+                StoreError::Open { place: Place::Server(_), .. } => {
+                    Finding::fail(what, words.plain("check-database-closed-server"))
+                }
                 _ => Finding::fail(what, words.plain("check-database-wrong-todo")),
             }
         }
     }
 }
 
+/// Why the database cannot be read. What the database or the system itself says is in its own language.
+fn unopened(error: &StoreError, words: &Words) -> String {
+    let said = |id: &str, place: &Place, more: &[(&str, &str)]| {
+        say(id, &[&[("place", place.to_string().as_str())], more].concat(), words)
+    };
+    match error {
+        StoreError::Older(place) => said("check-database-older", place, &[]),
+        StoreError::Newer { place, version } => said("check-database-newer", place, &[("version", version)]),
+        StoreError::Open { place, reason } => said("check-database-closed", place, &[("reason", reason)]),
+        StoreError::NoTls(place) => said("check-database-tls", place, &[]),
+        other => say("check-database-wrong", &[("reason", &other.to_string())], words),
+    }
+}
+
+/// The sentence `id` with texts in it.
+fn say(id: &str, texts: &[(&str, &str)], words: &Words) -> String {
+    words.say(id, &texts.iter().map(|(name, text)| (*name, (*text).into())).collect::<Vec<_>>())
+}
+
 fn spool(dir: &Path, words: &Words) -> Finding {
     let dir_text = dir.display().to_string();
     let said =
-        |id: &str, reason: &str| words.say(id, &[("dir", (&dir_text).into()), ("reason", reason.into())]);
-    match serve::spool_state(dir) {
-        SpoolState::Good => Finding::ok(said("check-spool", "")),
-        SpoolState::Odd { reason, todo } => Finding::warn(said("check-spool-odd", &reason), todo),
-        SpoolState::Missing { todo } => Finding::warn(said("check-spool-missing", ""), todo),
-        SpoolState::Unreadable { reason, todo } => {
-            Finding::fail(said("check-spool-unreadable", &reason), todo)
+        |id: &str, more: &[(&str, &str)]| say(id, &[&[("dir", dir_text.as_str())], more].concat(), words);
+    let mode = |mode: u32| format!("{mode:o}");
+    let state = serve::spool_state(dir);
+    let todo = state.remedy(dir).unwrap_or_else(|| words.plain("check-spool-group"));
+    match state {
+        SpoolState::Good => Finding::ok(said("check-spool", &[])),
+        SpoolState::Open(bits) => Finding::warn(said("check-spool-open", &[("mode", &mode(bits))]), todo),
+        SpoolState::Unshared(bits) => {
+            Finding::warn(said("check-spool-unshared", &[("mode", &mode(bits))]), todo)
+        }
+        SpoolState::Missing => Finding::warn(said("check-spool-missing", &[]), todo),
+        SpoolState::NoDirectory => Finding::fail(said("check-spool-no-directory", &[]), todo),
+        SpoolState::Unreadable(reason) => {
+            Finding::fail(said("check-spool-unreadable", &[("reason", &reason)]), todo)
         }
     }
 }
@@ -189,6 +232,8 @@ fn receivers(config: &Config, words: &Words) -> Finding {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::call::words::Language;
 
@@ -220,6 +265,49 @@ mod tests {
         assert_eq!(database(&config, &english()).mark, Mark::Ok);
         config.store.url = format!("sqlite://{}/absent/cj.db", dir.path().display());
         assert_eq!(database(&config, &english()).mark, Mark::Fail);
+    }
+
+    #[test]
+    fn a_spool_that_is_not_as_it_should_be_is_told_in_the_readers_language() {
+        let dir = tempfile::tempdir().unwrap();
+        let russian = Paper::plain(Language::Ru).words;
+        for (mode, told) in
+            [(0o2777, "может писать кто угодно (права 2777)"), (0o700, "права 700, а не 2770")]
+        {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let found = spool(dir.path(), &russian);
+            assert!(found.mark == Mark::Warn && found.what.contains(told), "{}", found.what);
+            assert_eq!(found.todo, Some(format!("chmod 2770 {}", dir.path().display())));
+        }
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let found = spool(&file, &russian);
+        assert!(found.mark == Mark::Fail && found.what.contains("не каталог"), "{}", found.what);
+        assert!(spool(&file, &english()).what.contains("is no directory"));
+    }
+
+    #[test]
+    fn a_database_that_is_none_is_told_in_the_readers_language() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.store.url = format!("sqlite://{}", dir.path().display());
+        let found = database(&config, &Paper::plain(Language::Ru).words);
+        assert!(found.mark == Mark::Fail && found.what.contains("не открывается"), "{}", found.what);
+        assert!(found.todo.unwrap().contains("каталог"));
+    }
+
+    #[test]
+    fn what_is_to_be_written_stands_under_what_is_wrong() {
+        for (language, first, indent) in [
+            (Language::En, "FAIL  FastAGI: port 4573 belongs to FreePBX", "      "),
+            (Language::Ru, "ОШИБКА     FastAGI: порт 4573 принадлежит здесь FreePBX", "           "),
+        ] {
+            let paper = Paper::plain(language);
+            let (what, todo) = port_of_freepbx(&paper.words);
+            let told = line(&Finding::fail(what, todo), &paper);
+            assert!(told.starts_with(first), "{told}");
+            assert!(told.contains(&format!("\n{indent}    listen = \"127.0.0.1:4574\"\n")), "{told}");
+        }
     }
 
     #[test]

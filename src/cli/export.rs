@@ -1,9 +1,12 @@
 //! `calljournal export`: calls or CDR rows as CSV or as lines of JSON, oldest first.
 //!
 //! Read page by page, so that any number of calls takes the same memory. CSV is for spreadsheets: times are in
-//! the reader's zone, and a cell that a spreadsheet would run as a formula begins with an apostrophe.
+//! the reader's zone, and nothing in it is run as a formula.
 
-use std::fs::File;
+mod csv;
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +24,9 @@ use crate::store::filter::Page;
 /// Calls that are held in memory at one time.
 const CALLS_A_PAGE: usize = 500;
 
+/// By this a spreadsheet knows that a file is UTF-8; Excel takes it for the system's old code page otherwise.
+const UTF8_MARK: &str = "\u{feff}";
+
 /// Where to and in which form.
 #[derive(Debug, Clone, Args)]
 pub struct Form {
@@ -31,13 +37,17 @@ pub struct Form {
     #[arg(long)]
     cdr: bool,
     /// The file; without it, standard output.
+    ///
+    /// It is there when it is whole. A file of CSV begins with the mark of UTF-8 (BOM), without which Excel shows
+    /// Cyrillic names as noise. Where a program reads there is no mark: on standard output, in a pipe, with --raw.
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     /// Cells of CSV as they are: for programs.
     ///
-    /// Else a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break gets an apostrophe in front, since
-    /// a caller's name may be a formula that a spreadsheet would run, and `+79190000000` a sum that it would
-    /// show as 7,919E+10. JSON is never changed.
+    /// Else what begins with `=`, `+`, `-` or `@` gets an apostrophe in front, since a caller's name may be a
+    /// formula that a spreadsheet would run, and `+79190000000` a sum that it would show as 7,919E+10. So does
+    /// what stands behind a `;`, a tab or a line break in a cell: to some spreadsheets that is the next cell.
+    /// JSON is never changed.
     #[arg(long)]
     raw: bool,
 }
@@ -55,27 +65,62 @@ impl Form {
         let json = || end.is_some_and(|end| ["jsonl", "ndjson", "json"].contains(&end));
         self.format.unwrap_or_else(|| if json() { Format::Json } else { Format::Csv })
     }
+
+    fn is_for_a_spreadsheet(&self) -> bool {
+        self.format() == Format::Csv && !self.raw
+    }
 }
 
 /// Writes what was asked for; answers with a sentence where it went into a file.
 pub async fn export(store: &Store, paper: &Paper, asked: &Asked, form: &Form) -> anyhow::Result<String> {
     let total = store.count_calls(&asked.filter).await?;
-    let Some(file) = &form.output else {
-        let written = copy(store, paper, asked, form, total, std::io::stdout().lock()).await;
-        return match written {
-            // A reader that has seen enough is a happy one.
-            Err(e) if is_broken_pipe(&e) => Ok(String::new()),
-            written => written.map(|_| String::new()),
-        };
+    let written = match &form.output {
+        Some(file) if !is_stream(file) => return to_file(store, paper, asked, form, total, file).await,
+        Some(stream) => {
+            let failed = || format!("cannot write {}", stream.display());
+            let opened = OpenOptions::new().write(true).open(stream).with_context(failed)?;
+            copy(store, paper, asked, form, total, opened).await.with_context(failed)
+        }
+        None => copy(store, paper, asked, form, total, std::io::stdout().lock()).await,
     };
-    // Whoever waits for the file never sees half of it.
-    let part = file.with_extension("part");
+    match written {
+        // A reader that has seen enough is a happy one.
+        Err(e) if is_broken_pipe(&e) => Ok(String::new()),
+        written => written.map(|_| String::new()),
+    }
+}
+
+/// Writes a file that is not there before it is whole.
+async fn to_file(
+    store: &Store,
+    paper: &Paper,
+    asked: &Asked,
+    form: &Form,
+    total: usize,
+    file: &Path,
+) -> anyhow::Result<String> {
     let failed = || format!("cannot write {}", file.display());
-    let made = File::create(&part).with_context(failed)?;
+    let part = part_of(file);
+    let mut made = File::create(&part).with_context(failed)?;
+    if form.is_for_a_spreadsheet() {
+        made.write_all(UTF8_MARK.as_bytes()).with_context(failed)?;
+    }
     let count = copy(store, paper, asked, form, total, made).await.with_context(failed)?;
     std::fs::rename(&part, file).with_context(failed)?;
     let name = file.display().to_string();
     Ok(paper.words.say("exported", &[("count", count.into()), ("file", (&name).into())]))
+}
+
+/// Whether something reads there while we write: a pipe, or a device. A file in its place would take it away.
+fn is_stream(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|known| !known.is_file())
+}
+
+/// Where a file is made. Its whole name is in it: calls.csv and calls.jsonl are not made in one place.
+fn part_of(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".part");
+    name.into()
 }
 
 /// Copies all pages to `out`; answers with the number of calls.
@@ -123,18 +168,18 @@ struct Sheet<'a, W: Write> {
 }
 
 enum Lines<W: Write> {
-    Csv(Box<csv::Writer<W>>),
+    Csv(W),
     Json(W),
 }
 
 impl<'a, W: Write> Sheet<'a, W> {
     /// A sheet of CSV has its headings, also where no call follows.
-    fn new(out: W, paper: &'a Paper, form: &Form) -> anyhow::Result<Sheet<'a, W>> {
+    fn new(mut out: W, paper: &'a Paper, form: &Form) -> anyhow::Result<Sheet<'a, W>> {
         let lines = match form.format() {
             Format::Json => Lines::Json(out),
             Format::Csv => {
-                let mut out = Box::new(csv::Writer::from_writer(out));
-                out.write_record(if form.cdr { CDR_COLUMNS.as_slice() } else { CALL_COLUMNS.as_slice() })?;
+                let heads = if form.cdr { CDR_COLUMNS.as_slice() } else { CALL_COLUMNS.as_slice() };
+                csv::write_line(&mut out, heads)?;
                 Lines::Csv(out)
             }
         };
@@ -157,7 +202,7 @@ impl<'a, W: Write> Sheet<'a, W> {
     fn record(&mut self, cells: Vec<String>) -> anyhow::Result<()> {
         let raw = self.raw;
         if let Lines::Csv(out) = &mut self.lines {
-            out.write_record(cells.into_iter().map(|cell| if raw { cell } else { defused(cell) }))?;
+            csv::write_line(out, cells.into_iter().map(|cell| if raw { cell } else { csv::defused(&cell) }))?;
         }
         Ok(())
     }
@@ -165,8 +210,7 @@ impl<'a, W: Write> Sheet<'a, W> {
     /// Writes what is held back.
     fn end(self) -> anyhow::Result<()> {
         match self.lines {
-            Lines::Csv(mut out) => out.flush()?,
-            Lines::Json(mut out) => out.flush()?,
+            Lines::Csv(mut out) | Lines::Json(mut out) => out.flush()?,
         }
         Ok(())
     }
@@ -175,11 +219,6 @@ impl<'a, W: Write> Sheet<'a, W> {
 fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> anyhow::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     Ok(out.write_all(b"\n")?)
-}
-
-/// The cell, so that no spreadsheet takes it for a formula.
-fn defused(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -313,15 +352,5 @@ mod tests {
         let (call, paper) = (sample::transferred(), Paper::plain(Language::En));
         assert_eq!(call_cells(&call, &paper).len(), CALL_COLUMNS.len());
         assert_eq!(cdr_cells(&cdr::rows(&call)[0], &paper).len(), CDR_COLUMNS.len());
-    }
-
-    #[test]
-    fn a_cell_that_would_be_run_is_defused_and_others_stay() {
-        for cell in ["=1+1", "+79190000000", "-1", "@SUM(A1)", "\tx", "\rx"] {
-            assert_eq!(defused(cell.to_owned()), format!("'{cell}"));
-        }
-        for cell in ["", "79190000000", "Anna", "a=b", "'x"] {
-            assert_eq!(defused(cell.to_owned()), cell);
-        }
     }
 }

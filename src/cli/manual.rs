@@ -17,8 +17,8 @@ pub fn man(command: Option<&str>, all: Option<&Path>) -> anyhow::Result<String> 
         clap_mangen::generate_to(Cli::command(), dir).with_context(failed)?;
         return Ok(String::new());
     }
-    // Built, each command knows its full name.
-    let mut cli = Cli::command();
+    // Built, each command knows its full name. `help` has no page to be named, here as with `all`.
+    let mut cli = Cli::command().disable_help_subcommand(true);
     cli.build();
     if let Some(name) = command {
         let names = cli.get_subcommands().map(|command| command.get_name()).collect::<Vec<_>>().join(", ");

@@ -29,7 +29,7 @@ use tokio::signal::unix::{SignalKind, signal as signal_of};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::words::Language;
+use crate::call::words::{Language, Words};
 use crate::clock::Clock;
 use crate::config::{self, Loaded};
 use crate::store::Store;
@@ -238,7 +238,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             check::check(&paper(loaded.as_ref().ok(), locale), loaded, file)
         }
         Command::Migrate { check } => {
-            migrate::migrate(&load(cli.config.as_deref())?.config.store.url, check)?
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            migrate::migrate(&loaded.config.store.url, check, &paper.words)?
         }
         Command::Serve => {
             serve(load(file)?, file)?;
@@ -313,8 +315,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn serve(loaded: Loaded, file: Option<&Path>) -> anyhow::Result<()> {
     let config = loaded.config.clone();
     observe::log(config.log.format == config::LogFormat::Json, &config.log.level)?;
-    if let Some(refusal) = serve::refuses_port(&loaded) {
-        anyhow::bail!("{}\n      {}", refusal.what, refusal.todo);
+    if serve::is_port_of_freepbx(&loaded) {
+        // In English, like all that a server says of itself.
+        let (what, todo) = check::port_of_freepbx(&Words::new(Language::En, &[&paper::TEXTS]));
+        anyhow::bail!("{what}\n      {}", todo.replace('\n', "\n      "));
     }
     serve::announce(&config, file);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -7,8 +7,8 @@ use comfy_table::{Attribute, Cell, Color, Table, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::call::story;
 use crate::call::words::{Language, Texts, Value, Words};
+use crate::call::{note, story};
 
 /// The sentences of the command line.
 pub const TEXTS: Texts =
@@ -44,7 +44,7 @@ impl Paper {
     /// Paper for who reads `language`.
     #[must_use]
     pub fn new(colour: bool, zone: TimeZone, language: Language) -> Paper {
-        Paper { colour, zone, words: Words::new(language, &[&TEXTS, &story::TEXTS]) }
+        Paper { colour, zone, words: Words::new(language, &[&TEXTS, &story::TEXTS, &note::TEXTS]) }
     }
 
     /// Paper without colour, times in UTC.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::calls;
 use super::paper::{Ink, Paper};
 use crate::call::story::{self, Line};
-use crate::call::{Call, Direction, Leg, Outcome, Party, Role, Side};
+use crate::call::{Call, Direction, Leg, Outcome, Party, Role, Side, note};
 use crate::store::Store;
 use crate::store::query::{StoredCall, StoredEvent};
 
@@ -27,7 +27,7 @@ pub struct Page {
 
 /// The call that `name` leads to: its id or the beginning of it, a name that others know it by, or `last`.
 pub async fn show(store: &Store, name: &str, page: &Page) -> anyhow::Result<String> {
-    let found = find(store, name).await?;
+    let found = find(store, name, &page.paper).await?;
     let events = if page.events { Some(store.events(&found.call.id.to_string()).await?) } else { None };
     if page.json {
         return Ok(serde_json::to_string_pretty(&document(&found, events.as_deref(), &page.paper))?);
@@ -35,10 +35,11 @@ pub async fn show(store: &Store, name: &str, page: &Page) -> anyhow::Result<Stri
     Ok(written(&found, events.as_deref(), &page.paper))
 }
 
-async fn find(store: &Store, name: &str) -> anyhow::Result<StoredCall> {
+async fn find(store: &Store, name: &str, paper: &Paper) -> anyhow::Result<StoredCall> {
+    let whole = async |id: &str| store.call(id).await?.with_context(|| paper.with("call-gone", "id", id));
     if name == "last" {
-        let last = store.calls(1).await?.pop().context("there is no call yet")?;
-        return whole(store, &last.id.to_string()).await;
+        let last = store.calls(1).await?.pop().with_context(|| paper.word("no-call"))?;
+        return whole(&last.id.to_string()).await;
     }
     if let Some(found) = store.call(name).await? {
         return Ok(found);
@@ -46,19 +47,13 @@ async fn find(store: &Store, name: &str) -> anyhow::Result<StoredCall> {
     let short = name.len() >= SHORTEST && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     let ids = if short { store.ids_from(&name.to_ascii_lowercase(), 2).await? } else { Vec::new() };
     match ids.as_slice() {
-        [id] => whole(store, id).await,
-        [] => bail!(
-            "no call is known as {name:?}: not by id, linkedid, uniqueid or call key; `calljournal calls` lists them"
-        ),
-        _ => bail!("more than one id begins with {name}; write more of it"),
+        [id] => whole(id).await,
+        [] => bail!(paper.with("no-such-call", "name", &format!("{name:?}"))),
+        _ => bail!(paper.with("more-than-one-call", "name", name)),
     }
 }
 
-async fn whole(store: &Store, id: &str) -> anyhow::Result<StoredCall> {
-    store.call(id).await?.with_context(|| format!("call {id} is gone"))
-}
-
-/// For programs.
+/// For programs: what an event did is told as it is stored, in English.
 fn document(found: &StoredCall, events: Option<&[StoredEvent]>, paper: &Paper) -> serde_json::Value {
     let mut document = json!({
         "call": found.call,
@@ -175,7 +170,10 @@ fn journal(events: &[StoredEvent], paper: &Paper) -> String {
             event.uid.clone(),
             event.seq.map(|seq| seq.to_string()).unwrap_or_default(),
             event.feed.to_string(),
-            note.clone().unwrap_or_else(|| paper.word("event-unsettled")),
+            match note {
+                Some(note) => note::tell_in(note, &paper.words),
+                None => paper.word("event-unsettled"),
+            },
         ]
         .into_iter()
         .map(Cell::new)
@@ -271,6 +269,9 @@ mod tests {
         let page = written(&found(), Some(&events), &Paper::plain(Language::En));
         assert!(page.contains("leg 102 answered; call talking"), "{page}");
         assert!(page.contains("not settled yet"), "{page}");
+        let page = written(&found(), Some(&events), &Paper::plain(Language::Ru));
+        assert!(page.contains("  102 отвечает, идёт разговор"), "{page}");
+        assert!(page.contains("ещё не разобрано"), "{page}");
     }
 
     #[test]

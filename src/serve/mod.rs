@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-pub use ground::{Refusal, SpoolState, refuses_port, spool_state};
+pub use ground::{SpoolState, is_port_of_freepbx, spool_state};
 
 use crate::api::{self, Health, Pages};
 use crate::call::{Numbering, Rules};
@@ -262,10 +262,21 @@ pub fn announce(config: &Config, file: Option<&Path>) {
 /// told by the spool itself.
 pub fn greet(config: &Config, addresses: Addresses) {
     let dir = config.spool.dir.display();
-    match spool_state(&config.spool.dir) {
+    let state = spool_state(&config.spool.dir);
+    let todo = state.remedy(&config.spool.dir).unwrap_or_default();
+    match state {
         SpoolState::Good => info!("spool: {dir}"),
-        SpoolState::Odd { reason, todo } => warn!("spool: {dir} {reason}; {todo}"),
-        SpoolState::Missing { .. } | SpoolState::Unreadable { .. } => {}
+        SpoolState::Open(mode) => {
+            warn!(
+                "spool: everybody may write into {dir} (mode {mode:o}), also calls that never were; {todo}"
+            );
+        }
+        SpoolState::Unshared(mode) => {
+            warn!(
+                "spool: {dir} has mode {mode:o}: Asterisk and this server may not both write there; {todo}"
+            );
+        }
+        SpoolState::Missing | SpoolState::NoDirectory | SpoolState::Unreadable(_) => {}
     }
     info!("FastAGI on {} · health and metrics on http://{}", addresses.agi, addresses.http);
     info!("next: #include dialplan/calljournal.conf in Asterisk, make a call, then `calljournal calls`");

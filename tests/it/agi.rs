@@ -1,6 +1,7 @@
 //! What a FastAGI session may count on, whatever the peer, the store or the machine does.
 
 mod descriptors;
+mod lines;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

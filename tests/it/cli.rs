@@ -4,6 +4,8 @@
 mod calls;
 #[path = "cli/export.rs"]
 mod export;
+#[path = "cli/manual.rs"]
+mod manual;
 #[path = "cli/simulate.rs"]
 mod simulate;
 #[path = "cli/tail.rs"]
@@ -78,10 +80,30 @@ fn the_language_is_the_one_that_is_typed_or_configured_or_the_readers_own() {
 fn a_call_and_the_state_of_things_are_told_in_russian_where_that_is_wanted() {
     let dir = journal();
     let page = told(dir.path(), &["--locale=ru", "show", "last", "--events"]);
-    for word in ["входящий", "Отвечен", "Вызывается 101", "завершён", "Что изменило"]
-    {
+    for word in [
+        "входящий",
+        "Отвечен",
+        "Вызывается 101",
+        "завершён",
+        "Что изменило",
+        "79190000000 звонит на 73512020318",
+        "101 отвечает, идёт разговор",
+        "канал 79190000000 закрыт, он был последним",
+    ] {
         assert!(page.contains(word), "{word} is not in\n{page}");
     }
+    let noted = json(dir.path(), &["--locale=ru", "show", "last", "--events", "--json"]);
+    assert_eq!(noted["events"][1]["note"], "leg 101 rings", "programs get one language");
+    for (name, told) in [("nobody", "звонок \"nobody\" не найден"), ("1795390999.0", "calljournal calls")]
+    {
+        let refused = output(dir.path(), &["--locale=ru", "show", name]);
+        assert!(refused.status.code() == Some(1) && said(&refused).contains(told), "{}", said(&refused));
+    }
+    let nothing = tempfile::tempdir().unwrap();
+    let migrated = said(&output(nothing.path(), &["--locale=ru", "migrate"]));
+    assert!(migrated.contains("версия 00000000000001 установлена"), "{migrated}");
+    let refused = output(nothing.path(), &["--locale=ru", "show", "last"]);
+    assert!(said(&refused).contains("Звонков ещё нет"), "{}", said(&refused));
     let story = json(dir.path(), &["--locale=ru", "show", "last", "--json"]);
     assert_eq!(story["story"][1]["text"], "Вызывается 101");
     let checked = calljournal(dir.path(), &["--locale=ru", "check"])
@@ -215,13 +237,10 @@ fn check_knows_its_own_server() {
 }
 
 #[test]
-fn every_key_can_be_read_and_the_completions_of_a_shell_be_made() {
+fn every_key_can_be_read_and_what_is_printed_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     let keys = told(dir.path(), &["check", "--defaults"]);
     assert!(keys.contains("grace_ms = 1500"));
     std::fs::write(dir.path().join("all.toml"), keys).unwrap();
     told(dir.path(), &["--config", "all.toml", "check", "--defaults"]);
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(told(dir.path(), &["completions", shell]).contains("calljournal"));
-    }
 }

@@ -8,6 +8,7 @@ mod cluster;
 mod file;
 mod freepbx;
 mod layout;
+mod libraries;
 mod nodes;
 mod outage;
 #[path = "both.rs"]

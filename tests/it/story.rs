@@ -1,6 +1,6 @@
 //! Calls as people read them, in both languages. Each is told from its events, as a dialplan sends them.
 
-use calljournal::call::{Numbering, fold, story};
+use calljournal::call::{Call, Numbering, fold, story};
 use calljournal::event::{Arrival, Event, Feed};
 use jiff::Timestamp;
 
@@ -32,18 +32,22 @@ fn at(ms: u64, kind: &'static str, channel: &str, seq: u32, more: &[&str]) -> Te
     telling
 }
 
-fn told(tellings: &[Telling], locale: &str) -> Vec<String> {
+fn call(tellings: &[Telling]) -> Call {
     let events: Vec<Event> = tellings.iter().map(event).collect();
-    story::tell(&fold(&events, &Numbering::default()).unwrap().call, locale)
-        .into_iter()
-        .map(|line| line.text)
-        .collect()
+    fold(&events, &Numbering::default()).unwrap().call
 }
 
 #[track_caller]
 fn reads(tellings: &[Telling], english: &[&str], russian: &[&str]) {
-    assert_eq!(told(tellings, "en"), english);
-    assert_eq!(told(tellings, "ru"), russian);
+    reads_so(&call(tellings), english, russian);
+}
+
+#[track_caller]
+fn reads_so(call: &Call, english: &[&str], russian: &[&str]) {
+    let told =
+        |locale| -> Vec<String> { story::tell(call, locale).into_iter().map(|line| line.text).collect() };
+    assert_eq!(told("en"), english);
+    assert_eq!(told("ru"), russian);
 }
 
 #[test]
@@ -166,4 +170,135 @@ fn an_outbound_call_that_was_declined() {
             "Соединить не удалось",
         ],
     );
+}
+
+#[test]
+fn a_recorded_call_that_is_handed_over_after_a_word_and_ended_by_the_pbx() {
+    let calls = [
+        at(0, "start", "0", 1, &["num=79190000000", "exten=73512020318"]),
+        at(20, "record", "0", 2, &["file=2026%2F11%2F22%2Fin-101.wav"]),
+        at(50, "ring", "1", 1, &["name=%D0%90%D0%BD%D0%BD%D0%B0"]),
+        at(4_050, "answer", "1", 2, &[]),
+        at(60_000, "transfer", "0", 3, &["how=attended", "by=PJSIP%2F101-00000001", "exten=102"]),
+        at(60_010, "hangup", "1", 3, &["cause=16"]),
+        at(60_100, "ring", "2", 1, &[]),
+        at(62_100, "answer", "2", 2, &[]),
+        at(120_000, "hangup", "2", 3, &["cause=16", "hangupsource=dialplan%2Fbuiltin"]),
+        at(120_010, "hangup", "0", 4, &["cause=16", "dialstatus=ANSWER", "hangupsource=dialplan%2Fbuiltin"]),
+    ];
+    reads(
+        &calls,
+        &[
+            "Call from 79190000000 to 73512020318",
+            "Recorded: 2026/11/22/in-101.wav",
+            "Анна (101) rang",
+            "Анна (101) answered after 4 s",
+            "Анна (101) transferred the call to 102 after speaking with them",
+            "102 rang",
+            "102 answered after 2 s",
+            "Ended by the phone system after 1 min 56 s",
+        ],
+        &[
+            "Звонок на 73512020318: 79190000000",
+            "Запись разговора: 2026/11/22/in-101.wav",
+            "Вызывается Анна (101)",
+            "Анна (101) отвечает через 4 с",
+            "Анна (101) переводит звонок на 102, сначала поговорив с тем, кто там ответил",
+            "Вызывается 102",
+            "102 отвечает через 2 с",
+            "АТС завершает звонок через 1 мин 56 с после ответа",
+        ],
+    );
+}
+
+#[test]
+fn a_call_that_rang_until_the_pbx_gave_up() {
+    let calls = [
+        at(0, "start", "0", 1, &["dir=in", "num=79190000000", "trunk=73512020318"]),
+        at(10, "note", "0", 2, &["text=%D0%92%D0%BD%D0%B5%20%D0%B3%D1%80%D0%B0%D1%84%D0%B8%D0%BA%D0%B0"]),
+        at(50, "ring", "1", 1, &[]),
+        at(60, "ring", "2", 1, &[]),
+        at(900, "hangup", "2", 2, &["cause=20"]),
+        at(20_050, "hangup", "1", 2, &["cause=16"]),
+        at(20_100, "hangup", "0", 3, &["cause=16", "dialstatus=NOANSWER", "hangupsource=dialplan%2Fbuiltin"]),
+    ];
+    reads(
+        &calls,
+        &[
+            "Call from 79190000000 on 73512020318",
+            "Вне графика",
+            "101, 102 rang",
+            "102 could not be reached",
+            "101 did not answer for 20 s",
+            "Nobody answered; the call ended after 20 s",
+        ],
+        &[
+            "Входящий звонок на линию 73512020318: 79190000000",
+            "Вне графика",
+            "Вызываются 101, 102",
+            "102: дозвониться не удалось",
+            "101 не отвечает 20 с",
+            "Никто не ответил, звонок завершён через 20 с",
+        ],
+    );
+}
+
+#[test]
+fn a_call_of_whose_end_nothing_was_heard() {
+    let calls = [
+        at(0, "start", "0", 1, &["dir=in", "num=79190000000"]),
+        at(50, "ring", "1", 1, &[]),
+        at(3_050, "answer", "1", 2, &[]),
+    ];
+    reads_so(
+        &Call { end_time_known: false, ..call(&calls) },
+        &[
+            "Call from 79190000000",
+            "101 rang",
+            "101 answered after 3 s",
+            "Nothing more was heard of this call; when it ended is not known",
+        ],
+        &[
+            "Звонок: 79190000000",
+            "Вызывается 101",
+            "101 отвечает через 3 с",
+            "Больше об этом звонке ничего не известно, в том числе когда он закончился",
+        ],
+    );
+}
+
+#[test]
+fn a_call_of_which_nobody_knows_who_ended_it() {
+    let calls = Vec::from(plain_call(0, 1_795_390_723));
+    let told = Call { hung_up_by: None, ..call(&calls) };
+    reads_so(
+        &told,
+        &[
+            "Call from Ivan (79190000000) on 73512020318",
+            "101 rang",
+            "101 answered after 3 s",
+            "Ended after 6 s",
+        ],
+        &[
+            "Входящий звонок на линию 73512020318: Ivan (79190000000)",
+            "Вызывается 101",
+            "101 отвечает через 3 с",
+            "Разговор завершён через 6 с после ответа",
+        ],
+    );
+}
+
+/// Whoever adds a sentence has it read here.
+#[test]
+fn every_sentence_is_read_in_both_languages() {
+    let read = include_str!("story.rs");
+    for text in [story::TEXTS.en, story::TEXTS.ru] {
+        let lines = text.lines().filter_map(|line| line.split_once(" = "));
+        for (name, sentence) in lines.filter(|(name, _)| !name.starts_with(['#', ' '])) {
+            // The longest piece that is the same in every call.
+            let pieces = sentence.split(['{', '}']).filter(|piece| !piece.contains('$'));
+            let piece = pieces.max_by_key(|piece| piece.len()).unwrap().trim();
+            assert!(read.contains(piece), "nobody has read {name} = {sentence}");
+        }
+    }
 }

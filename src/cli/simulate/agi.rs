@@ -10,7 +10,7 @@ use crate::clock::Stopwatch;
 use crate::event::Kind;
 
 /// From the connection to the ack; a server that takes longer has told its dialplan to go on without it.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes that a server may say in one session.
 const MOST: u64 = 64 * 1024;

@@ -330,12 +330,21 @@ fn summary(tally: &Tally, calls: u64, paper: &Paper) -> String {
     ];
     let mut said = vec![paper.words.say("played", &values)];
     if let Some(reason) = &tally.reason {
-        let reason = reason.to_string();
+        let reason = unheard(reason, paper);
         let values = [("count", Value::from(tally.unheard)), ("reason", (&reason).into())];
         said.push(paper.words.say("played-unheard", &values));
     }
     said.push(paper.word("played-next"));
     said.join("\n")
+}
+
+fn unheard(reason: &Unheard, paper: &Paper) -> String {
+    match reason {
+        Unheard::Unreachable(reason) => paper.with("unheard-nobody", "reason", reason),
+        Unheard::NoAck(said) => paper.with("unheard-no-ack", "said", &format!("{said:?}")),
+        Unheard::Closed => paper.word("unheard-closed"),
+        Unheard::TimeOut => paper.with("unheard-late", "seconds", &agi::PATIENCE.as_secs().to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -344,6 +353,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::call::words::Language;
 
     #[test]
     fn a_mix_and_a_rate_are_read_or_refused_with_what_is_possible() {
@@ -366,6 +376,21 @@ mod tests {
         let (mix, mut dice) = ("inbound=3,missed=1".parse::<Mix>().unwrap(), Dice(1));
         let missed = (0..4000).filter(|_| mix.pick(&mut dice) == Scene::Missed).count();
         assert!((900..1100).contains(&missed), "{missed}");
+    }
+
+    #[test]
+    fn why_an_event_was_not_acknowledged_is_told_in_the_readers_language() {
+        let tally = Tally { acks: Vec::new(), unheard: 2, reason: Some(Unheard::NoAck("FAILURE".into())) };
+        let english = summary(&tally, 1, &Paper::plain(Language::En));
+        assert!(
+            english.contains("2 events were not acknowledged: it answers \"FAILURE\" and not"),
+            "{english}"
+        );
+        let russian = summary(&tally, 1, &Paper::plain(Language::Ru));
+        assert!(
+            russian.contains("Не подтверждено 2 события: вместо подтверждения пришло \"FAILURE\""),
+            "{russian}"
+        );
     }
 
     #[test]

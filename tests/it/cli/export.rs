@@ -1,6 +1,6 @@
 //! What is taken out of the journal, into files that others read.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::super::server::{Server, Telling, calljournal, plain_call};
 use super::{journal, told};
@@ -50,9 +50,49 @@ fn a_file_is_whole_or_not_there_and_its_name_says_what_is_in_it() {
     let calls: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(calls[1]["linkedid"], "1795390800.8");
-    assert!(!dir.path().join("calls.part").exists());
     let said = told(dir.path(), &["--locale", "ru", "export", "-o", "calls.csv"]);
     assert_eq!(said, "В calls.csv выгружено 2 звонка\n");
+    let left = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(!left.into_iter().any(|name| name.to_str().unwrap().contains("part")), "something half is left");
+}
+
+#[test]
+fn files_that_differ_in_their_ending_alone_are_not_made_in_one_place() {
+    let dir = journal();
+    // What the other one is made in, while it is made.
+    let other = dir.path().join("calls.part");
+    std::fs::write(&other, "of another").unwrap();
+    told(dir.path(), &["export", "-o", "calls.csv"]);
+    told(dir.path(), &["export", "-o", "calls.jsonl"]);
+    assert_eq!(std::fs::read_to_string(other).unwrap(), "of another");
+}
+
+#[test]
+fn a_file_for_a_spreadsheet_has_the_mark_of_utf8_and_what_a_program_reads_has_none() {
+    let dir = journal();
+    let begins = |arguments: &[&str], file: &str| {
+        let said = told(dir.path(), &[&["export"], arguments].concat());
+        let text = std::fs::read_to_string(dir.path().join(file)).unwrap_or(said);
+        text.starts_with('\u{feff}')
+    };
+    assert!(begins(&["-o", "calls.csv"], "calls.csv"));
+    assert!(begins(&["--cdr", "-o", "cdr.csv"], "cdr.csv"));
+    assert!(!begins(&["--raw", "-o", "raw.csv"], "raw.csv"));
+    assert!(!begins(&["-o", "calls.jsonl"], "calls.jsonl"));
+    assert!(!begins(&[], "nothing"));
+}
+
+#[test]
+fn a_pipe_that_has_a_name_is_written_into_and_stays_one() {
+    let dir = journal();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader =
+        Command::new("timeout").args(["40", "cat"]).arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(told(dir.path(), &["export", "-o", "pipe"]), "");
+    let read = reader.wait_with_output().unwrap().stdout;
+    assert_eq!(String::from_utf8(read).unwrap(), told(dir.path(), &["export"]));
+    assert!(!std::fs::metadata(&pipe).unwrap().is_file(), "a file took its place");
 }
 
 #[test]
@@ -68,6 +108,25 @@ fn a_callers_name_is_no_formula() {
     assert!(text.contains(",'+79190000000,\"'=HYPERLINK(\"\"http://x\"\")\","), "{text}");
     let raw = told(dir.path(), &["export", "--raw"]);
     assert!(raw.contains(",+79190000000,\"=HYPERLINK("), "{raw}");
+    server.stop();
+}
+
+#[test]
+fn a_callers_name_is_no_formula_where_cells_are_parted_by_semicolons() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let more = ["name=x%3B%3Dcmd%7C%27/C%20calc%27%21A0%3B", "num=%2B79190000000", "exten=101"];
+    for (kind, seq, more) in [("start", 1, &more[..]), ("hangup", 2, &["cause=16"])] {
+        let (uid, ms) = ("1795390723.0", 1_795_390_723_000 + u64::from(seq));
+        assert!(Telling::new(kind, uid, uid, seq, ms, more).tell(server.agi));
+    }
+    server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
+    for form in [&["export"][..], &["export", "--cdr"]] {
+        let text = told(dir.path(), form);
+        assert!(text.contains("x;'=cmd|'/C calc'!A0;"), "{text}");
+        let cells = text.split([';', '\n']).map(|cell| cell.trim_start_matches('"'));
+        assert!(!cells.into_iter().any(|cell| cell.starts_with('=')), "{text}");
+    }
     server.stop();
 }
 

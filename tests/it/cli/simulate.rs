@@ -1,13 +1,18 @@
 //! Calls that are played into a real server, and taken out again.
 
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::super::server::{Server, calljournal, count, output, plain_call, said};
+use super::super::server::{PATIENCE, Server, calljournal, count, output, plain_call, said};
 use super::{json, told};
 
-/// A server that knows soon that a call is over, as settings of its environment.
-const SOON: [(&str, &str); 2] =
-    [("CALLJOURNAL_CALL__GRACE_MS", "200"), ("CALLJOURNAL_SPOOL__POLL_MS", "100")];
+/// A server that knows soon that a call is over, and whose acks a busy machine cannot miss by accident.
+const SOON: [(&str, &str); 3] = [
+    ("CALLJOURNAL_CALL__GRACE_MS", "200"),
+    ("CALLJOURNAL_SPOOL__POLL_MS", "100"),
+    ("CALLJOURNAL_AGI__ACK_TIMEOUT_MS", "4900"),
+];
 
 fn played(dir: &std::path::Path, server: &Server, more: &[&str]) -> String {
     let address = server.agi.to_string();
@@ -64,6 +69,49 @@ fn receivers_are_told_of_played_calls_where_that_is_wanted() {
     played(dir.path(), &server, &["-n", "3", "--mix", "missed", "--notify"]);
     waits_for_ends(dir.path(), 3);
     assert_eq!(count(dir.path(), "SELECT count(*) AS n FROM notices WHERE kind = 'call.ended'"), 3);
+    server.stop();
+}
+
+#[test]
+fn calls_begin_for_as_long_as_was_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &SOON);
+    let address = server.agi.to_string();
+    let begun = Instant::now();
+    let fixed = ["simulate", "--server", &address, "--speed", "5000"];
+    let said = told(dir.path(), &[&fixed[..], &["--rate", "20/s", "--for", "2s"]].concat());
+    assert!(begun.elapsed() >= Duration::from_secs(2), "it ended after {:?}", begun.elapsed());
+    let calls: i64 = said.split(' ').next().unwrap().parse().unwrap();
+    // One each 50 ms at the most, the first at once.
+    assert!((2..=40).contains(&calls) && !said.contains("not acknowledged"), "{said}");
+    waits_for_ends(dir.path(), calls);
+    server.stop();
+}
+
+#[test]
+fn ctrl_c_hangs_up_and_leaves_no_call_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &SOON);
+    let address = server.agi.to_string();
+    // As slow as real calls, and far too many of them to come to an end.
+    let arguments = [
+        "simulate", "--server", &address, "--speed", "1", "--rate", "20/s", "-n", "100000", "--mix",
+        "inbound",
+    ];
+    let process = calljournal(dir.path(), &arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let begun = || count(dir.path(), "SELECT count(*) AS n FROM calls");
+    let waited = Instant::now();
+    while begun() < 5 {
+        assert!(waited.elapsed() < PATIENCE, "no call begins");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
+    let ended = process.wait_with_output().unwrap();
+    let said = said(&ended);
+    assert!(ended.status.code() == Some(0) && !said.contains("not acknowledged"), "{said}");
+    let calls: i64 = said.split(' ').next().unwrap().parse().unwrap();
+    waits_for_ends(dir.path(), calls);
+    assert_eq!(begun(), calls, "{said}");
     server.stop();
 }
 

@@ -1,0 +1,39 @@
+# What an event did to its call, one form a line, as it is stored. A note is told by the first form that it has, so
+# what begins with a fixed word stands above what begins with a name. One that is not here is shown as it is stored.
+
+note-duplicate = duplicate: told before
+note-unreadable = set aside: it cannot be read
+note-aside = set aside: { $reason }
+note-too-many = not told: the call has more than { $most } events
+
+note-entered-before = no change: { $who } had entered the dialplan before
+note-dialled-before = no change: leg { $who } had been dialled before
+note-answered-before = no change: leg { $who } had answered before
+note-ended-before = no change: channel of { $who } had ended before
+note-channel-known = no change: channel of { $who } is known
+note-pbx-took = no change: the pbx took the call of { $who }
+note-recording-known = no change: recording known
+note-no-text = no change: text is empty
+note-no-file = no change: file is empty
+note-ami-end-of = no change: ast-ami says { $word } for { $who }, also while a call goes on
+note-ami-end = no change: ast-ami says { $word }, also while a call goes on
+note-ami-word-of = no change where channels are known: ast-ami says { $word } for { $who }
+note-ami-word = no change where channels are known: ast-ami says { $word }
+
+note-recording = recording noted
+note-line = line for the story
+note-ended-last = channel of { $who } ended; it was the last
+note-ended = channel of { $who } ended
+note-appeared = channel of { $who } appeared
+note-rings = leg { $who } rings
+note-answered = leg { $who } answered; call talking
+note-calls-nowhere = { $who } calls the dialplan
+note-calls = { $who } calls { $to }
+note-dials = { $who } dials { $numbers }
+note-transferred-nowhere = { $who } transferred the call to the dialplan
+note-transferred = { $who } transferred the call to { $to }
+
+# What stands for a name that is not known
+note-channel = a channel
+note-somebody = somebody
+note-word = a word

@@ -1,0 +1,39 @@
+# Что событие изменило в звонке, по форме на строку. Имена приходят снаружи и показываются как есть, поэтому ни одна
+# фраза не требует от имени ни рода, ни падежа.
+
+note-duplicate = повтор: об этом уже сообщалось
+note-unreadable = отложено: прочитать не удалось
+note-aside = отложено: { $reason }
+note-too-many = не учтено: в звонке больше { $most } событий
+
+note-entered-before = без изменений: { $who } уже в диалплане
+note-dialled-before = без изменений: вызов уже известен ({ $who })
+note-answered-before = без изменений: ответ уже известен ({ $who })
+note-ended-before = без изменений: канал { $who } уже закрыт
+note-channel-known = без изменений: канал { $who } уже известен
+note-pbx-took = без изменений: звонок приняла АТС ({ $who })
+note-recording-known = без изменений: запись уже известна
+note-no-text = без изменений: текста нет
+note-no-file = без изменений: имени файла нет
+note-ami-end-of = без изменений: ast-ami сообщает { $word } ({ $who }) и тогда, когда звонок продолжается
+note-ami-end = без изменений: ast-ami сообщает { $word } и тогда, когда звонок продолжается
+note-ami-word-of = без изменений, если каналы известны: ast-ami сообщает { $word } ({ $who })
+note-ami-word = без изменений, если каналы известны: ast-ami сообщает { $word }
+
+note-recording = запись отмечена
+note-line = строка для рассказа
+note-ended-last = канал { $who } закрыт, он был последним
+note-ended = канал { $who } закрыт
+note-appeared = появился канал { $who }
+note-rings = вызывается { $who }
+note-answered = { $who } отвечает, идёт разговор
+note-calls-nowhere = { $who } входит в диалплан
+note-calls = { $who } звонит на { $to }
+note-dials = { $who } набирает { $numbers }
+note-transferred-nowhere = { $who } переводит звонок в диалплан
+note-transferred = { $who } переводит звонок на { $to }
+
+# Что стоит вместо имени, которое неизвестно
+note-channel = (без имени)
+note-somebody = неизвестный номер
+note-word = что-то
