@@ -31,7 +31,7 @@ use clap::Parser;
 
 use crate::parts::{Part, Run};
 
-/// Set where this program is to be the bare server.
+/// Set where this program is to be the bare server; to the name of a file where it is to sync that first.
 const BARE: &str = "CALLJOURNAL_BENCH_BARE";
 
 /// Measures sessions a second, the delay of the ack and the processor time of a session, beside a bare FastAGI
@@ -66,8 +66,8 @@ Examples:
   cargo bench --bench fastagi -- open settling   only these parts";
 
 fn main() -> anyhow::Result<()> {
-    if std::env::var_os(BARE).is_some() {
-        return Ok(bare::serve()?);
+    if let Some(page) = std::env::var_os(BARE) {
+        return Ok(bare::serve((!page.is_empty()).then(|| page.into()))?);
     }
     let options = Options::parse();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/fastagi");

@@ -52,6 +52,19 @@ struct Window {
     cpu_us: f64,
 }
 
+/// What there is to compare with.
+struct Limit {
+    bare: Server,
+    /// What a sync alone costs on this disk.
+    syncing: Option<Server>,
+}
+
+impl Limit {
+    fn start(dir: &Path) -> anyhow::Result<Limit> {
+        Ok(Limit { bare: Server::bare(None)?, syncing: Some(Server::bare(Some(&dir.join("page")))?) })
+    }
+}
+
 /// One of ours, with its database.
 struct Ours {
     backend: &'static str,
@@ -89,7 +102,7 @@ impl Run {
 
     fn loads(&self, filler: &Filler<'_>, loads: &[Load]) -> anyhow::Result<String> {
         let mut table = Table::new(&HEAD);
-        let bare = Server::bare()?;
+        let bare = Limit::start(&self.dir)?;
         for (n, &calls) in self.calls.iter().enumerate() {
             let mut places = vec![filler.filled(calls)?];
             // Filled anew for each run, so with few calls alone.
@@ -119,19 +132,22 @@ impl Run {
     /// One load on all servers in turns, each of them alone on the machine.
     fn point(
         &self,
-        bare: &Server,
+        Limit { bare, syncing }: &Limit,
         ours: &mut [Ours],
         load: Load,
         of: &str,
         table: &mut Table,
     ) -> anyhow::Result<()> {
-        let mut limit = Vec::new();
+        let (mut limit, mut synced) = (Vec::new(), Vec::new());
         let mut windows: Vec<Vec<Window>> = ours.iter().map(|_| Vec::new()).collect();
         for round in 1..=self.rounds {
             for (one, windows) in ours.iter_mut().zip(&mut windows) {
                 eprintln!("{of}, {}, {}, round {round} of {}", name(load), one.backend, self.rounds);
                 limit.push(self.window(bare, load, None)?);
                 windows.push(self.window(&one.server, load, Some(&mut one.store))?);
+            }
+            if let Some(syncing) = syncing {
+                synced.push(self.window(syncing, load, None)?);
             }
         }
         let row = |server: &str, windows: &[Window], ratio: f64| {
@@ -148,6 +164,12 @@ impl Run {
             ]
         };
         table.row(row("bare", &limit, 1.0));
+        // Each window beside the one of the bare server in the same round.
+        if syncing.is_some() {
+            let beside = limit.iter().step_by(ours.len());
+            let ratios = synced.iter().zip(beside).map(|(s, b)| s.outcome.rate() / b.outcome.rate());
+            table.row(row("bare + sync", &synced, median(ratios.collect())));
+        }
         for (n, (one, windows)) in ours.iter().zip(&windows).enumerate() {
             // Each window beside the one of the bare server just before it.
             let beside = limit.iter().skip(n).step_by(ours.len());
@@ -177,7 +199,7 @@ impl Run {
             return Ok("Slow disk: not measured, there is no C compiler (`cc`).\n".to_owned());
         };
         let mut table = Table::new(&HEAD);
-        let bare = Server::bare()?;
+        let bare = Limit { bare: Server::bare(None)?, syncing: None };
         let mut ours = [self.ours(&filler.filled(10_000)?, Some(&library))?];
         for load in [Load::Closed(1), Load::Closed(128), Load::Open(500)] {
             self.point(&bare, &mut ours, load, "sync + 5 ms", &mut table)?;

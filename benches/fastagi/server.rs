@@ -23,10 +23,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// The bare server: this program once more.
-    pub fn bare() -> anyhow::Result<Server> {
+    /// The bare server: this program once more; it syncs a page of `file` before it answers, where there is one.
+    pub fn bare(file: Option<&Path>) -> anyhow::Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut process = command.env(crate::BARE, "1").stdout(Stdio::piped()).spawn()?;
+        let mut process =
+            command.env(crate::BARE, file.unwrap_or(Path::new(""))).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let out = process.stdout.take().context("no output of the bare server")?;
         BufReader::new(out).read_line(&mut line)?;
