@@ -41,8 +41,10 @@ pub struct Row {
     /// Which times lie too far from CEL's. A machine that is busy with something else may do that to one call, not to
     /// the same one again and again.
     pub off: Vec<String>,
-    /// How often the call was played.
+    /// Which try this is.
     pub tries: u32,
+    /// Whether the call was played again because of `off`, and this row counts no more.
+    pub thrown_away: bool,
     /// For the reader of a failure: CEL, CDR and the journal's own words.
     pub evidence: String,
 }
@@ -64,6 +66,7 @@ impl Row {
             wrong: vec![why],
             off: Vec::new(),
             tries: 1,
+            thrown_away: false,
             evidence,
         }
     }
@@ -148,6 +151,7 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
         wrong,
         off,
         tries: 1,
+        thrown_away: false,
     }
 }
 
