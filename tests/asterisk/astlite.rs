@@ -1,6 +1,6 @@
 //! Calls through ast-lite's Macros (`etc/ast-lite/`) with the lines of `dialplan/ast-lite/` in them.
 
-use crate::scenario::{ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario};
+use crate::scenario::{ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario, Trunk};
 
 const INCOMING: Scenario = Scenario {
     name: "ast-lite: incoming, answered",
@@ -69,7 +69,12 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "ast-lite: outgoing, answered",
         org: Some("org1"),
         on: On::AstLite,
-        expect: Expect { key: Some("-101-OUT-79161234567"), recordings: 1, ..OUTBOUND.expect },
+        expect: Expect {
+            trunk: Trunk::Named("the line that goes out"),
+            key: Some("-101-OUT-79161234567"),
+            recordings: 1,
+            ..OUTBOUND.expect
+        },
         ..OUTBOUND
     },
 ];

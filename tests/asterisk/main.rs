@@ -14,6 +14,7 @@ mod phone;
 mod scenario;
 mod ten;
 mod tries;
+mod unsaid;
 mod verdict;
 mod webhook;
 
@@ -301,7 +302,11 @@ impl Stage {
 
     fn play_and_judge(&self, scenario: &Scenario, pbx: &Pbx) -> Row {
         let mut row = match self.play(scenario, pbx) {
-            Ok(played) => self.judged(scenario, &played, pbx),
+            Ok(played) => {
+                let mut row = self.judged(scenario, &played, pbx);
+                row.wrong.extend(freepbx::silenced(&played.truth, pbx));
+                row
+            }
             Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())),
         };
         if pbx.was_marked(HOSTILE_MARK) {

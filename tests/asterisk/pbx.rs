@@ -22,7 +22,7 @@ pub const FAR_ENDS: [(u16, &str); 2] = [(191, "trunk"), (192, "trunk2")];
 const RING_SECONDS: u32 = 20;
 
 /// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
-const CONTEXTS: [&str; 12] = [
+const CONTEXTS: [&str; 15] = [
     "from-trunk",
     "test-h-only",
     "test-handler-only",
@@ -33,6 +33,9 @@ const CONTEXTS: [&str; 12] = [
     "test-caller-only",
     "test-macros",
     "test-macro-arguments",
+    "test-macros-by-hand",
+    "test-unsaid",
+    "test-nobodys-line",
     "from-trunk-calljournal",
     "org1_incoming",
 ];
@@ -257,6 +260,11 @@ impl Pbx {
         self.run.join("log/cdr-csv/Master.csv")
     }
 
+    /// What the dialplan wrote into this file of Asterisk's directory, nothing where there is none.
+    pub fn written(&self, file: &str) -> String {
+        fs::read_to_string(self.run.join(file)).unwrap_or_default()
+    }
+
     /// Whether a command that a caller smuggled in has left this mark in Asterisk's directory.
     pub fn was_marked(&self, mark: &str) -> bool {
         self.run.join(mark).exists()
@@ -364,11 +372,13 @@ pub fn endpoint(number: u16) -> String {
 /// context, known by its X-Trunk header.
 fn lines(house: House, ports: &[u16]) -> String {
     let context = if house == House::AstLite { "org1_phones" } else { "from-internal" };
+    // FreePBX puts the phones' addresses into what it dials, in whatever letters the phones wrote them.
+    let contact = if house == House::FreePbx { r"\;transport=UDP" } else { "" };
     let mut text = String::new();
     for ((number, port), name) in PHONES.zip(ports).zip(NAMES) {
         text.push_str(&format!(
             "\n[{number}](line)\ncontext = {context}\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
-             [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
+             [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}{contact}\n"
         ));
     }
     for ((number, endpoint), port) in FAR_ENDS.iter().zip(&ports[PHONES.count()..]) {
