@@ -1,6 +1,7 @@
 //! The whole way on real Asterisks: SIP calls through the shipped dialplan, told to a real `calljournal serve`, and
 //! every answer held against Asterisk's own event log. README.md beside this file says how to run it and read it.
 
+mod additions;
 mod astlite;
 mod cel;
 // The same cluster as in the black-box tests.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::additions::additions;
+
 /// The phones 101 to 110.
 pub const PHONES: std::ops::RangeInclusive<u16> = 101..=110;
 
@@ -286,12 +288,13 @@ impl Drop for Pbx {
     }
 }
 
-/// A command inside the root, in which `run` is /srv and `spool` is where the dialplan writes its spool files.
+/// A command inside the root, in which `run` is /srv, its `home` is /home, and `spool` is where the dialplan writes its
+/// spool files.
 fn enter(root: &Root, run: &Path, spool: &Path) -> Command {
     // However the tests end, no Asterisk outlives them. (It ends with the thread that started it, too.)
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
-    command.arg(r#"mount --bind "$2" "$1/srv"; mount --bind "$3" "$1/srv/spool/calljournal"; root=$1; shift 3; exec chroot "$root" "$@""#);
+    command.arg(r#"mount --bind "$2" "$1/srv"; mount --bind "$2/home" "$1/home"; mount --bind "$3" "$1/srv/spool/calljournal"; root=$1; shift 3; exec chroot "$root" "$@""#);
     command.arg("sh").arg(&root.path).arg(run).arg(spool);
     command
 }
@@ -305,14 +308,14 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
 
 fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, ports: &[u16]) -> Result<()> {
     // Asterisk makes none of these, and without cel-custom it says nothing and writes nothing.
-    for directory in ["etc", "run", "lib", "log/cel-custom", "log/cdr-csv", "spool/calljournal"] {
+    for directory in ["etc", "run", "lib", "log/cel-custom", "log/cdr-csv", "spool/calljournal", "home"] {
         fs::create_dir_all(run.join(directory))?;
     }
     let ten: Vec<String> = PHONES.map(|number| format!("PJSIP/{number}")).collect();
     // Each Asterisk has five hundred ports of its own for media that nobody sends.
     let rtp_first = 21_000 + 500 * u32::from(ports[0]) % 20_000;
     let hangupcall = if root.has_macro() { "Macro(hangupcall,)" } else { "Gosub(macro-hangupcall,s,1())" };
-    let values = [
+    let mut values = vec![
         ("@MODULES@", root.modules()?),
         ("@SIP@", ports[0].to_string()),
         ("@SERVER@", server.to_owned()),
@@ -324,6 +327,9 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         ("@CALL_HANGUPCALL@", hangupcall.to_owned()),
         ("@HOOK_END@", if root.has_macro() { "MacroExit()" } else { "Return()" }.to_owned()),
     ];
+    if house == House::AstLite {
+        values.extend(additions()?);
+    }
     let common = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/asterisk/etc");
     let own = house.directory().map(|directory| common.join(directory));
     let form = own.as_ref().map(|own| own.join(if root.has_macro() { "macro" } else { "gosub" }));
