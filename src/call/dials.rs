@@ -160,6 +160,10 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
     let caller = Some(calls.uniqueid.clone());
     let winner = unknown_winner(parts, &dial, result);
     let won = winner.map(|(channel, at)| (number_of(channel, result, &dial), channel, at));
+    // The phone that told its answer itself knows better than the Dial since when.
+    let picked_up = result.winner.as_ref().map(|(channel, at)| {
+        parts.list.iter().find(|p| p.channel == *channel).and_then(|p| p.answered).unwrap_or(*at)
+    });
     let extra = won.iter().map(|(number, ..)| number).filter(|n| !dial.numbers.contains(n));
     for number in dial.numbers.iter().chain(extra) {
         if parts.list.iter().any(|p| rang_in(p, &dial, result) && p.party.number.as_ref() == Some(number)) {
@@ -176,7 +180,7 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
         } else {
             part.outcome = result.others;
             // The others stopped ringing when one was picked up.
-            part.ended = result.winner.as_ref().map(|(_, at)| *at).or(part.ended);
+            part.ended = picked_up.or(part.ended);
         }
         parts.add(part);
     }
@@ -376,6 +380,21 @@ mod tests {
             [
                 (Some("101"), Outcome::Answered, Some(5000), 24_000),
                 (Some("102"), Outcome::Elsewhere, Some(5000), 0)
+            ]
+        );
+    }
+
+    #[test]
+    fn the_others_rang_until_the_phone_that_was_picked_up_says_it_was() {
+        // The caller heard a greeting: his channel has been up since 1.0, and alone knows nothing of 6.0.
+        let told = dials(2.0, "dials=101&102").answers(6.0, 1, "101").ends(30.0, 1, "101", "cause=16");
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedtime_ms=30000,answeredtime_ms=29000";
+        let call = told.ends(30.01, 0, "trunk", left).fold().call;
+        assert_eq!(
+            legs(&call),
+            [
+                (Some("101"), Outcome::Answered, Some(4000), 24_000),
+                (Some("102"), Outcome::Elsewhere, Some(4000), 0)
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! Calls through ast-lite's Macros (`etc/ast-lite/`) with the lines of `dialplan/ast-lite/` in them.
 
-use crate::scenario::{ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario};
+use crate::scenario::{ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario, Trunk};
 
 const INCOMING: Scenario = Scenario {
     name: "ast-lite: incoming, answered",
@@ -10,7 +10,7 @@ const INCOMING: Scenario = Scenario {
     expect: Expect {
         key: Some("-79193393655-IN-73512020319"),
         recordings: 1,
-        unsaid: &["Local", "5000", "5001", "0579"],
+        unsaid: &["Local", "50000", "50001", "0500"],
         ..ANSWERED
     },
     ..PLAIN
@@ -24,6 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
         phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 900)]))],
         expect: Expect {
             key: Some("-79193393655-IN-73512020318"),
+            notes: &["rung as a group"],
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
             ..INCOMING.expect
@@ -33,14 +34,20 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "ast-lite: incoming, the doubler answers",
         did: "73512020320",
-        phones: &[(101, ("phone-rings", &[])), (191, ("phone-waits", &[("ringing", 900)]))],
+        phones: &[(103, ("phone-rings", &[])), (191, ("phone-waits", &[("ringing", 900)]))],
         dialled: FAR,
         expect: Expect {
             key: Some("-79193393655-IN-73512020320"),
             answered_by: Some(FAR),
-            outcomes: &[("101", "elsewhere"), (FAR, "answered")],
+            outcomes: &[("103", "elsewhere"), (FAR, "answered")],
             ..INCOMING.expect
         },
+        ..INCOMING
+    },
+    Scenario {
+        name: "ast-lite: incoming, by the phones' own context",
+        did: "73512020321",
+        expect: Expect { key: Some("-79193393655-IN-73512020321"), ..INCOMING.expect },
         ..INCOMING
     },
     Scenario {
@@ -59,6 +66,21 @@ pub const SCENARIOS: &[Scenario] = &[
         ..INCOMING
     },
     Scenario {
+        name: "ast-lite: blind transfer, to a phone whose local calls are not recorded",
+        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        phones: &[
+            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
+            (104, ("phone-waits", &[("ringing", 900)])),
+        ],
+        words: &[("target", "104")],
+        expect: Expect {
+            transfer: Some(("101", "104")),
+            outcomes: &[("101", "answered"), ("104", "answered")],
+            ..INCOMING.expect
+        },
+        ..INCOMING
+    },
+    Scenario {
         name: "ast-lite: local, answered",
         org: Some("org1"),
         on: On::AstLite,
@@ -66,10 +88,25 @@ pub const SCENARIOS: &[Scenario] = &[
         ..INTERNAL
     },
     Scenario {
+        // Nothing but Dial-Local tells of it, and ast-lite has no name for it.
+        name: "ast-lite: local, not recorded",
+        did: "104",
+        org: Some("org1"),
+        on: On::AstLite,
+        phones: &[(104, ("phone-waits", &[("ringing", 700)]))],
+        expect: Expect { answered_by: Some("104"), outcomes: &[("104", "answered")], ..INTERNAL.expect },
+        ..INTERNAL
+    },
+    Scenario {
         name: "ast-lite: outgoing, answered",
         org: Some("org1"),
         on: On::AstLite,
-        expect: Expect { key: Some("-101-OUT-79161234567"), recordings: 1, ..OUTBOUND.expect },
+        expect: Expect {
+            trunk: Trunk::Named("the line that goes out"),
+            key: Some("-101-OUT-79161234567"),
+            recordings: 1,
+            ..OUTBOUND.expect
+        },
         ..OUTBOUND
     },
 ];

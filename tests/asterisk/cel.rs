@@ -101,11 +101,21 @@ impl Truth {
         }
     }
 
-    /// What a caller's channel alone can know: for whoever was called when it was up already, ringing counts as talking.
+    /// What a caller's channel alone can know: for whoever was called when it was up already, ringing counts as talking,
+    /// and those that rang beside him as not having rung.
     pub fn seen_by_the_caller(&mut self) {
-        let up = self.first("ANSWER", true);
-        for leg in self.legs.iter_mut().filter(|leg| leg.talked > 0 && up.is_some_and(|up| leg.started > up))
-        {
+        let Some(up) = self.first("ANSWER", true) else { return };
+        let (picked_up, others): (Vec<&mut Leg>, Vec<&mut Leg>) =
+            self.legs.iter_mut().filter(|leg| leg.started > up).partition(|leg| leg.talked > 0);
+        for other in others {
+            let rang_beside = |leg: &&mut Leg| {
+                other.ended > leg.started && leg.answered.is_some_and(|at| other.started < at)
+            };
+            if picked_up.iter().any(rang_beside) {
+                (other.ended, other.invited) = (other.started, None);
+            }
+        }
+        for leg in picked_up {
             leg.talked = leg.ended - leg.started;
             leg.answered = Some(leg.started);
             leg.invited = None;

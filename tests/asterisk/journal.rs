@@ -11,6 +11,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+/// Whose numbers and lines they are, for the calls of which the dialplan does not say it. A trunk's channel is `trunk-`
+/// and a count where a call goes out, and `trunk-CONTEXT-` and a count where one comes in: the lines of most contexts
+/// are known to nobody, and the dialplan names them.
+const NUMBERING: &str = r#"
+[numbers]
+internal = ['^1\d\d$']
+
+[[trunk]]
+channel = "PJSIP/trunk-test-unsaid-*"
+name = "the line that comes in"
+
+[[trunk]]
+channel = "PJSIP/trunk-0*"
+name = "the line that goes out"
+
+[[trunk]]
+channel = "PJSIP/trunk2-*"
+name = "the second line out"
+"#;
+
 /// One calljournal with its directory; not necessarily running.
 pub struct Journal {
     config: PathBuf,
@@ -30,7 +50,7 @@ impl Journal {
         let text = format!(
             "[agi]\nlisten = \"127.0.0.1:{agi}\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n\
              [store]\nurl = \"{store}\"\n\n[spool]\ndir = \"{}\"\n\n\
-             [[notify]]\nname = \"crm\"\nurl = \"{webhook}\"\nnotices = [\"call.ended\"]\n",
+             [[notify]]\nname = \"crm\"\nurl = \"{webhook}\"\nnotices = [\"call.ended\"]\n{NUMBERING}",
             spool.display(),
         );
         fs::write(&config, text)?;

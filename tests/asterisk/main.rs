@@ -1,6 +1,7 @@
 //! The whole way on real Asterisks: SIP calls through the shipped dialplan, told to a real `calljournal serve`, and
 //! every answer held against Asterisk's own event log. README.md beside this file says how to run it and read it.
 
+mod additions;
 mod astlite;
 mod cel;
 // The same cluster as in the black-box tests.
@@ -13,6 +14,8 @@ mod pbx;
 mod phone;
 mod scenario;
 mod ten;
+mod tries;
+mod unsaid;
 mod verdict;
 mod webhook;
 
@@ -29,11 +32,9 @@ use journal::Journal;
 use pbx::{House, Pbx, Root};
 use scenario::{HOSTILE_MARK, OUTAGE, Played, REFUSED, REFUSED_PLAIN, SCENARIOS, Scenario, TEN};
 use ten::Measured;
+use tries::until_in_time;
 use verdict::{Row, judge, ms};
 use webhook::Webhook;
-
-/// How often a call is played whose times, and nothing else, are off.
-const MOST_TRIES: u32 = 3;
 
 fn main() -> ExitCode {
     let wishes = Wishes::read(std::env::args().skip(1));
@@ -178,27 +179,6 @@ struct Stage {
     filter: String,
 }
 
-/// Plays until the times are right, or until it is no accident any more that they are not.
-fn until_in_time(mut play: impl FnMut() -> Result<Vec<Row>>) -> Result<Vec<Row>> {
-    let mut tries = 1;
-    loop {
-        let mut rows = play()?;
-        let noise = rows.iter().any(Row::may_be_noise) && rows.iter().all(|row| row.wrong.is_empty());
-        if noise && tries < MOST_TRIES {
-            for row in rows.iter().filter(|row| row.may_be_noise()) {
-                println!("{:<8} {}, once more: {}", row.asterisk, row.scenario, row.off.join("; "));
-            }
-            tries += 1;
-            continue;
-        }
-        for row in &mut rows {
-            row.tries = tries;
-            row.wrong.append(&mut row.off);
-        }
-        return Ok(rows);
-    }
-}
-
 /// Plays what the filter leaves, prints the tables, and returns how many failed.
 fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     let begun = Instant::now();
@@ -228,8 +208,10 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     thread::sleep(Duration::from_secs(3));
     let posts = stage.webhook.posts();
     rows.iter_mut().for_each(|row| row.recount(&posts));
+    let too_often = tries::keep_what_counts(&mut rows);
 
-    let failed = rows.iter().filter(|row| !row.wrong.is_empty()).count();
+    let passed = rows.iter().filter(|row| row.wrong.is_empty()).count();
+    let failed = rows.len() - passed + usize::from(too_often.is_some());
     if failed > 0 {
         print_failures(&rows, stage.journal.as_ref());
     }
@@ -240,7 +222,10 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     print_rows(&mut rows);
     print_measured(&measured);
     println!("{} in {} s", store.name, begun.elapsed().as_secs());
-    println!("{} passed, {failed} failed", rows.len() - failed);
+    if let Some(too_often) = too_often {
+        println!("FAILED: {too_often}");
+    }
+    println!("{passed} passed, {failed} failed");
     Ok(failed)
 }
 
@@ -318,7 +303,11 @@ impl Stage {
 
     fn play_and_judge(&self, scenario: &Scenario, pbx: &Pbx) -> Row {
         let mut row = match self.play(scenario, pbx) {
-            Ok(played) => self.judged(scenario, &played, pbx),
+            Ok(played) => {
+                let mut row = self.judged(scenario, &played, pbx);
+                row.wrong.extend(freepbx::silenced(&played.truth, pbx));
+                row
+            }
             Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())),
         };
         if pbx.was_marked(HOSTILE_MARK) {
@@ -484,6 +473,7 @@ fn print_rows(rows: &mut [Row]) {
         let verdict = match (row.wrong.is_empty(), row.tries) {
             (true, 1) => "ok".to_owned(),
             (true, tries) => format!("ok, try {tries}"),
+            (false, tries) if row.thrown_away => format!("WRONG in try {tries}: {}", row.wrong.join("; ")),
             (false, _) => format!("WRONG: {}", row.wrong.join("; ")),
         };
         let cells = [

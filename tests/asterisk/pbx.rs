@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::additions::additions;
+
 /// The phones 101 to 110.
 pub const PHONES: std::ops::RangeInclusive<u16> = 101..=110;
 
@@ -22,7 +24,7 @@ pub const FAR_ENDS: [(u16, &str); 2] = [(191, "trunk"), (192, "trunk2")];
 const RING_SECONDS: u32 = 20;
 
 /// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
-const CONTEXTS: [&str; 12] = [
+const CONTEXTS: [&str; 15] = [
     "from-trunk",
     "test-h-only",
     "test-handler-only",
@@ -33,6 +35,9 @@ const CONTEXTS: [&str; 12] = [
     "test-caller-only",
     "test-macros",
     "test-macro-arguments",
+    "test-macros-by-hand",
+    "test-unsaid",
+    "test-nobodys-line",
     "from-trunk-calljournal",
     "org1_incoming",
 ];
@@ -257,6 +262,11 @@ impl Pbx {
         self.run.join("log/cdr-csv/Master.csv")
     }
 
+    /// What the dialplan wrote into this file of Asterisk's directory, nothing where there is none.
+    pub fn written(&self, file: &str) -> String {
+        fs::read_to_string(self.run.join(file)).unwrap_or_default()
+    }
+
     /// Whether a command that a caller smuggled in has left this mark in Asterisk's directory.
     pub fn was_marked(&self, mark: &str) -> bool {
         self.run.join(mark).exists()
@@ -278,12 +288,13 @@ impl Drop for Pbx {
     }
 }
 
-/// A command inside the root, in which `run` is /srv and `spool` is where the dialplan writes its spool files.
+/// A command inside the root, in which `run` is /srv, its `home` is /home, and `spool` is where the dialplan writes its
+/// spool files.
 fn enter(root: &Root, run: &Path, spool: &Path) -> Command {
     // However the tests end, no Asterisk outlives them. (It ends with the thread that started it, too.)
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
-    command.arg(r#"mount --bind "$2" "$1/srv"; mount --bind "$3" "$1/srv/spool/calljournal"; root=$1; shift 3; exec chroot "$root" "$@""#);
+    command.arg(r#"mount --bind "$2" "$1/srv"; mount --bind "$2/home" "$1/home"; mount --bind "$3" "$1/srv/spool/calljournal"; root=$1; shift 3; exec chroot "$root" "$@""#);
     command.arg("sh").arg(&root.path).arg(run).arg(spool);
     command
 }
@@ -297,14 +308,14 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
 
 fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, ports: &[u16]) -> Result<()> {
     // Asterisk makes none of these, and without cel-custom it says nothing and writes nothing.
-    for directory in ["etc", "run", "lib", "log/cel-custom", "log/cdr-csv", "spool/calljournal"] {
+    for directory in ["etc", "run", "lib", "log/cel-custom", "log/cdr-csv", "spool/calljournal", "home"] {
         fs::create_dir_all(run.join(directory))?;
     }
     let ten: Vec<String> = PHONES.map(|number| format!("PJSIP/{number}")).collect();
     // Each Asterisk has five hundred ports of its own for media that nobody sends.
     let rtp_first = 21_000 + 500 * u32::from(ports[0]) % 20_000;
     let hangupcall = if root.has_macro() { "Macro(hangupcall,)" } else { "Gosub(macro-hangupcall,s,1())" };
-    let values = [
+    let mut values = vec![
         ("@MODULES@", root.modules()?),
         ("@SIP@", ports[0].to_string()),
         ("@SERVER@", server.to_owned()),
@@ -316,6 +327,9 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         ("@CALL_HANGUPCALL@", hangupcall.to_owned()),
         ("@HOOK_END@", if root.has_macro() { "MacroExit()" } else { "Return()" }.to_owned()),
     ];
+    if house == House::AstLite {
+        values.extend(additions()?);
+    }
     let common = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/asterisk/etc");
     let own = house.directory().map(|directory| common.join(directory));
     let form = own.as_ref().map(|own| own.join(if root.has_macro() { "macro" } else { "gosub" }));
@@ -364,11 +378,13 @@ pub fn endpoint(number: u16) -> String {
 /// context, known by its X-Trunk header.
 fn lines(house: House, ports: &[u16]) -> String {
     let context = if house == House::AstLite { "org1_phones" } else { "from-internal" };
+    // FreePBX puts the phones' addresses into what it dials, in whatever letters the phones wrote them.
+    let contact = if house == House::FreePbx { r"\;transport=UDP" } else { "" };
     let mut text = String::new();
     for ((number, port), name) in PHONES.zip(ports).zip(NAMES) {
         text.push_str(&format!(
             "\n[{number}](line)\ncontext = {context}\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
-             [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}\n"
+             [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}{contact}\n"
         ));
     }
     for ((number, endpoint), port) in FAR_ENDS.iter().zip(&ports[PHONES.count()..]) {

@@ -19,6 +19,9 @@ pub const SINGLE: &str = "73512020319";
 pub const GROUP: &str = "73512020318";
 const ALL: &str = "73512020320";
 
+/// What the shipped example calls the line that calls go out on.
+const COMPANY: Trunk = Trunk::Named("73512020318");
+
 /// Somebody far away, reached through the trunk.
 pub const FAR: &str = "79161234567";
 
@@ -63,6 +66,20 @@ pub enum Hooks {
     Everybodys,
     /// What the phones did is known from what Dial left behind.
     Callers,
+    /// Callers' where the group's Dial has a U() of FreePBX's own, which is where there is no Macro(): with Macro() it has
+    /// an M(), and room for ours.
+    CallersWithoutMacro,
+}
+
+impl Hooks {
+    /// Whether no phone tells its own answer there.
+    fn only_callers(self, root: &Root) -> bool {
+        match self {
+            Hooks::Everybodys => false,
+            Hooks::Callers => true,
+            Hooks::CallersWithoutMacro => !root.has_macro(),
+        }
+    }
 }
 
 /// The Asterisks that play a call.
@@ -74,6 +91,8 @@ pub enum On {
     PlainMacro,
     /// Both that run FreePBX's contexts.
     FreePbx,
+    /// The one of them that has no Macro(), as FreePBX 17.
+    FreePbxGosub,
     /// The one that runs ast-lite's.
     AstLite,
 }
@@ -84,15 +103,26 @@ impl On {
             On::Plain => house == House::Plain,
             On::PlainMacro => house == House::Plain && root.has_macro(),
             On::FreePbx => house == House::FreePbx,
+            On::FreePbxGosub => house == House::FreePbx && !root.has_macro(),
             On::AstLite => house == House::AstLite && root.has_macro(),
         }
     }
+}
+
+/// The line to the outside that must be told.
+#[derive(Clone, Copy)]
+pub enum Trunk {
+    None,
+    /// The number that was called: the dialplan says so.
+    Called,
+    Named(&'static str),
 }
 
 /// What must be told of the call, in the journal's own words.
 #[derive(Clone, Copy)]
 pub struct Expect {
     pub direction: &'static str,
+    pub trunk: Trunk,
     pub disposition: &'static str,
     pub answered_by: Option<&'static str>,
     pub hung_up_by: Option<&'static str>,
@@ -100,38 +130,48 @@ pub struct Expect {
     /// How the name ends by which other systems know it.
     pub key: Option<&'static str>,
     pub recordings: usize,
+    /// The notes, in their order.
+    pub notes: &'static [&'static str],
     /// What no line of the story may hold.
     pub unsaid: &'static [&'static str],
     /// Who transferred, and to whom.
     pub transfer: Option<(&'static str, &'static str)>,
     /// What came of each phone's leg.
     pub outcomes: &'static [(&'static str, &'static str)],
+    /// The legs that were rung in a group, and its name; all others were not.
+    pub groups: &'static [(&'static str, &'static str)],
 }
 
 pub const ANSWERED: Expect = Expect {
     direction: "inbound",
+    trunk: Trunk::Called,
     disposition: "ANSWERED",
     answered_by: Some("101"),
     hung_up_by: Some("caller"),
     abandoned: false,
     key: None,
     recordings: 0,
+    notes: &[],
     unsaid: &["Local"],
     transfer: None,
     outcomes: &[("101", "answered")],
+    groups: &[],
 };
 
 pub const UNANSWERED: Expect = Expect {
     direction: "inbound",
+    trunk: Trunk::Called,
     disposition: "NO ANSWER",
     answered_by: None,
     hung_up_by: Some("pbx"),
     abandoned: false,
     key: None,
     recordings: 0,
+    notes: &[],
     unsaid: &["Local"],
     transfer: None,
     outcomes: &[],
+    groups: &[],
 };
 
 /// An inbound call that 101 answers and the caller ends: the others differ from it in what they are about.
@@ -152,7 +192,8 @@ pub const PLAIN: Scenario = Scenario {
 };
 
 /// What is played one after another on each Asterisk.
-pub const SCENARIOS: &[&[Scenario]] = &[PLAINS, crate::freepbx::SCENARIOS, crate::astlite::SCENARIOS];
+pub const SCENARIOS: &[&[Scenario]] =
+    &[PLAINS, crate::unsaid::SCENARIOS, crate::freepbx::SCENARIOS, crate::astlite::SCENARIOS];
 
 /// Calls through the shipped example, and through dialplans that differ from it in one thing each.
 const PLAINS: &[Scenario] = &[
@@ -210,6 +251,7 @@ const PLAINS: &[Scenario] = &[
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
+            groups: &[("101", "sales"), ("102", "sales")],
             ..ANSWERED
         },
         ..PLAIN
@@ -260,6 +302,7 @@ const PLAINS: &[Scenario] = &[
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
+            groups: &[("101", "sales"), ("102", "sales")],
             ..ANSWERED
         },
         ..CALLER_ONLY
@@ -287,6 +330,26 @@ const PLAINS: &[Scenario] = &[
         on: On::PlainMacro,
         ..PLAIN
     },
+    Scenario {
+        name: "told by macros alone",
+        context: "test-macros-by-hand",
+        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        phones: &[
+            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
+            (108, ("phone-waits", &[("ringing", 900)])),
+        ],
+        words: &[("target", "108")],
+        on: On::PlainMacro,
+        hooks: Hooks::Callers,
+        expect: Expect {
+            notes: &["a word about this call"],
+            transfer: Some(("101", "108")),
+            outcomes: &[("101", "answered"), ("108", "answered")],
+            groups: &[("101", "sales")],
+            ..ANSWERED
+        },
+        ..PLAIN
+    },
     INTERNAL,
     Scenario {
         name: "internal, busy",
@@ -294,6 +357,7 @@ const PLAINS: &[Scenario] = &[
         phones: &[(102, ("phone-busy", &[("ringing", 300)]))],
         expect: Expect {
             direction: "internal",
+            trunk: Trunk::None,
             disposition: "BUSY",
             outcomes: &[("102", "busy")],
             ..UNANSWERED
@@ -306,6 +370,7 @@ const PLAINS: &[Scenario] = &[
         phones: &[(102, ("phone-rings", &[]))],
         expect: Expect {
             direction: "internal",
+            trunk: Trunk::None,
             hung_up_by: Some("caller"),
             abandoned: true,
             outcomes: &[("102", "cancelled")],
@@ -327,6 +392,7 @@ const PLAINS: &[Scenario] = &[
         phones: &[(191, ("phone-busy", &[("ringing", 300)]))],
         expect: Expect {
             direction: "outbound",
+            trunk: COMPANY,
             disposition: "BUSY",
             outcomes: &[(FAR, "busy")],
             ..UNANSWERED
@@ -339,6 +405,7 @@ const PLAINS: &[Scenario] = &[
         phones: &[(191, ("phone-rings", &[]))],
         expect: Expect {
             direction: "outbound",
+            trunk: COMPANY,
             hung_up_by: Some("caller"),
             abandoned: true,
             outcomes: &[(FAR, "cancelled")],
@@ -360,6 +427,7 @@ pub const INTERNAL: Scenario = Scenario {
     phones: &[(102, ("phone-waits", &[("ringing", 700)]))],
     expect: Expect {
         direction: "internal",
+        trunk: Trunk::None,
         answered_by: Some("102"),
         outcomes: &[("102", "answered")],
         ..ANSWERED
@@ -375,6 +443,7 @@ pub const OUTBOUND: Scenario = Scenario {
     phones: &[(191, ("phone-waits", &[("ringing", 700)]))],
     expect: Expect {
         direction: "outbound",
+        trunk: COMPANY,
         answered_by: Some(FAR),
         outcomes: &[(FAR, "answered")],
         ..ANSWERED
@@ -429,6 +498,18 @@ pub const TEN: Scenario = Scenario {
             ("109", "elsewhere"),
             ("110", "elsewhere"),
         ],
+        groups: &[
+            ("101", "all"),
+            ("102", "all"),
+            ("103", "all"),
+            ("104", "all"),
+            ("105", "all"),
+            ("106", "all"),
+            ("107", "all"),
+            ("108", "all"),
+            ("109", "all"),
+            ("110", "all"),
+        ],
         ..ANSWERED
     },
     ..PLAIN
@@ -468,7 +549,7 @@ impl Scenario {
         for (_, trunk) in FAR_ENDS {
             truth.dialled(trunk, self.dialled);
         }
-        if self.hooks == Hooks::Callers {
+        if self.hooks.only_callers(&pbx.root) {
             truth.seen_by_the_caller();
         }
         Ok(Played { truth, caller, phones })

@@ -6,12 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cel::Truth;
 use crate::journal::Journal;
 use crate::pbx::Pbx;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Trunk};
 use crate::webhook::{Post, Webhook};
 
 /// How far the told end of a call may lie from Asterisk's own, in microseconds.
@@ -41,8 +41,10 @@ pub struct Row {
     /// Which times lie too far from CEL's. A machine that is busy with something else may do that to one call, not to
     /// the same one again and again.
     pub off: Vec<String>,
-    /// How often the call was played.
+    /// Which try this is.
     pub tries: u32,
+    /// Whether the call was played again because of `off`, and this row counts no more.
+    pub thrown_away: bool,
     /// For the reader of a failure: CEL, CDR and the journal's own words.
     pub evidence: String,
 }
@@ -64,6 +66,7 @@ impl Row {
             wrong: vec![why],
             off: Vec::new(),
             tries: 1,
+            thrown_away: false,
             evidence,
         }
     }
@@ -110,6 +113,9 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
     for word in scenario.expect.unsaid.iter().filter(|word| story.contains(**word)) {
         wrong.push(format!("the story speaks of {word:?}"));
     }
+    for note in scenario.expect.notes.iter().filter(|note| !story.contains(**note)) {
+        wrong.push(format!("the story does not have the note {note:?}"));
+    }
 
     let end_error = time(&call["ended_at"]).map(|told| told - truth.ended);
     match end_error {
@@ -148,6 +154,7 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
         wrong,
         off,
         tries: 1,
+        thrown_away: false,
     }
 }
 
@@ -192,6 +199,12 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
     };
     must("state", &call["state"], "ended".into());
     must("direction", &call["direction"], expect.direction.into());
+    let trunk = match expect.trunk {
+        Trunk::None => Value::Null,
+        Trunk::Called => scenario.did.into(),
+        Trunk::Named(name) => name.into(),
+    };
+    must("trunk", &call["trunk"], trunk);
     must("source.number", &call["source"]["number"], scenario.from.into());
     must("destination", &call["destination"], scenario.did.into());
     must("source.name", &call["source"]["name"], truth.caller_name.as_str().into());
@@ -200,11 +213,11 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
     must("org", &call["org"], scenario.org.into());
     let key = call["key"].as_str().map(|key| key.get("YYYYmmdd-HHMMSS".len()..).unwrap_or(key));
     must("end of key", &key.into(), expect.key.into());
-    let recordings =
-        call["remarks"].as_array().map(|all| all.iter().filter(|r| r["recording"] == true).count());
-    must("number of recordings", &recordings.into(), expect.recordings.into());
-    let remarks = call["remarks"].as_array().map_or(0, Vec::len);
-    must("number of remarks", &remarks.into(), expect.recordings.into());
+    let (recordings, notes): (Vec<&Value>, Vec<&Value>) =
+        call["remarks"].as_array().into_iter().flatten().partition(|remark| remark["recording"] == true);
+    must("number of recordings", &recordings.len().into(), expect.recordings.into());
+    let notes: Vec<&Value> = notes.iter().map(|note| &note["text"]).collect();
+    must("notes", &json!(notes), json!(expect.notes));
     must("abandoned", &call["abandoned"], expect.abandoned.into());
     must("hung_up_by", &call["hung_up_by"], expect.hung_up_by.into());
     must("answered_by.number", &call["answered_by"]["number"], expect.answered_by.into());
@@ -235,9 +248,13 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
         let leg = leg(call, |leg| leg["number"] == *number && leg["role"] == "called");
         must(&format!("outcome of {number}"), &leg["outcome"], (*outcome).into());
     }
-    let called =
-        call["legs"].as_array().map_or(0, |legs| legs.iter().filter(|leg| leg["role"] == "called").count());
-    must("number of called legs", &called.into(), truth.legs.len().into());
+    let called = || call["legs"].as_array().into_iter().flatten().filter(|leg| leg["role"] == "called");
+    must("number of called legs", &called().count().into(), truth.legs.len().into());
+    for leg in called() {
+        let group =
+            expect.groups.iter().find(|(number, _)| leg["number"] == *number).map(|(_, group)| *group);
+        must(&format!("group of {}", leg["number"]), &leg["group"], group.into());
+    }
 }
 
 /// Ringing and talking of the call and of each leg: the errors in microseconds.

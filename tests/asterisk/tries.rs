@@ -1,0 +1,51 @@
+//! Plays a call again whose times, and nothing else, are off.
+//!
+//! A machine that is busy with something else may do that to one call, not to the same one again and again, and not to
+//! many. What is thrown away was a call nevertheless: its notices are counted like those of every other.
+
+use anyhow::Result;
+
+use crate::verdict::Row;
+
+/// How often a call is played at most.
+const MOST: u32 = 3;
+
+/// One try in so many calls may be thrown away; where few calls are played, [`ALWAYS`].
+const ONE_IN: usize = 8;
+const ALWAYS: usize = 2;
+
+/// Plays until the times are right, or until it is no accident any more that they are not. The rows of what was thrown
+/// away come along, marked.
+pub fn until_in_time(mut play: impl FnMut() -> Result<Vec<Row>>) -> Result<Vec<Row>> {
+    let mut thrown_away = Vec::new();
+    let mut tries = 1;
+    loop {
+        let mut rows = play()?;
+        let noise = rows.iter().any(Row::may_be_noise) && rows.iter().all(|row| row.wrong.is_empty());
+        for row in &mut rows {
+            row.tries = tries;
+            row.thrown_away = noise && tries < MOST;
+            if !row.thrown_away {
+                row.wrong.append(&mut row.off);
+            } else if row.may_be_noise() {
+                println!("{:<8} {}, once more: {}", row.asterisk, row.scenario, row.off.join("; "));
+            }
+        }
+        let again = rows.iter().any(|row| row.thrown_away);
+        thrown_away.append(&mut rows);
+        if !again {
+            return Ok(thrown_away);
+        }
+        tries += 1;
+    }
+}
+
+/// Drops what was thrown away, but for what is wrong with it beyond its times; says so when there is too much of it to be
+/// an accident.
+pub fn keep_what_counts(rows: &mut Vec<Row>) -> Option<String> {
+    let calls = rows.iter().filter(|row| !row.thrown_away).count();
+    let again = rows.iter().filter(|row| row.thrown_away && !row.off.is_empty()).count();
+    rows.retain(|row| !row.thrown_away || !row.wrong.is_empty());
+    (again > ALWAYS.max(calls / ONE_IN))
+        .then(|| format!("{again} tries of {calls} calls were out of time: that is no accident any more"))
+}
