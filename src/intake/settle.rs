@@ -470,7 +470,8 @@ fn settle(
     if due.is_none() {
         told.extend(tell_end(db, &call, &mut record, &events, terms)?);
     }
-    calls::save(db, &record, &call, own, legs.as_deref())?;
+    // Legs that were stored under another id went with it.
+    calls::save(db, &record, &call, own, legs.as_deref().filter(|_| own.is_some()))?;
     if !hold::needed(db) {
         terms.recent.keep(&id, known, notes, events, call.legs);
     }

@@ -62,3 +62,18 @@ async fn what_is_kept_of_a_large_call_is_not_believed_when_the_log_says_otherwis
     let known = texts(&mut journal.sql(), "SELECT doc AS s FROM calls").concat();
     assert!(!known.contains("79990000000"), "the caller was remembered: {:.400}", known);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_call_that_gets_an_older_name_keeps_its_legs() {
+    let mut told = queue(303);
+    told.push(event(Kind::Note, &uid(1), "1600000000.1", 3, 400, &["text=joined"]));
+    let (most, last) = told.split_at(607);
+    let (slowly, at_once) = (Journal::open(), Journal::open());
+    slowly.accept(most).await;
+    slowly.pass(0.0).await;
+    slowly.accept(last).await;
+    slowly.pass(0.0).await;
+    at_once.accept(&told).await;
+    at_once.pass(0.0).await;
+    assert_eq!(outcome(&slowly), outcome(&at_once));
+}
