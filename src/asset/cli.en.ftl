@@ -67,6 +67,11 @@ outcome-cancelled = cancelled
 outcome-unreachable = unreachable
 outcome-unanswered = nobody answered
 event-unsettled = not settled yet
+events-idle = { $count ->
+    [one] One event
+   *[other] { $count } events
+}, of which { $idle } changed nothing
+made-by-silence = follows from no event, but from silence
 no-such-call = no call is known as { $name }: not by id, linkedid, uniqueid or call key; `calljournal calls` lists them
 more-than-one-call = more than one id begins with { $name }; write more of it
 call-gone = call { $id } is gone

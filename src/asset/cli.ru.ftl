@@ -67,6 +67,12 @@ outcome-cancelled = звонящий не дождался
 outcome-unreachable = не дозвонились
 outcome-unanswered = никто не ответил
 event-unsettled = ещё не разобрано
+events-idle = { $count ->
+    [one] { $count } событие
+    [few] { $count } события
+   *[other] { $count } событий
+}, из них ничего не изменили: { $idle }
+made-by-silence = следует не из событий, а из молчания
 no-such-call = звонок { $name } не найден: ни по id, ни по linkedid, ни по uniqueid, ни по ключу звонка; список покажет `calljournal calls`
 more-than-one-call = с { $name } начинается несколько id; наберите больше знаков
 call-gone = звонка { $id } уже нет

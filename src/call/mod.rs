@@ -9,6 +9,7 @@
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - [`story`]: the call told line by line, for people
 //! - [`note`]: what one event did, for people
+//! - [`why`]: which events make a line of the story
 //! - [`words`]: texts in the reader's language
 //! - [`cdr`]: rows with the columns of Asterisk's own CDR
 
@@ -26,6 +27,7 @@ mod outcome;
 pub mod story;
 #[cfg(test)]
 mod tests;
+pub mod why;
 pub mod words;
 
 pub use ending::{Rules, Standing, Verdict};

@@ -25,6 +25,12 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
     lines.filter_map(|line| line.split_once(" = ")).map(|(id, text)| Form::of(id, text)).collect()
 });
 
+/// Whether an event with this stored note changed nothing of its call: told before, or known already.
+#[must_use]
+pub fn is_idle(note: &str) -> bool {
+    note.starts_with("no change") || note.starts_with("duplicate")
+}
+
 /// Tells a stored `note` in words that were made before; [`TEXTS`] must be among them. What has none of the forms
 /// stays as it is.
 #[must_use]
@@ -82,6 +88,15 @@ mod tests {
     #[test]
     fn both_languages_have_the_same_sentences() {
         check::same_in_all_languages(&TEXTS);
+    }
+
+    #[test]
+    fn what_changed_nothing_begins_so() {
+        let idle = |form: &&Form| is_idle(form.begin);
+        let named = |form: &Form| form.id;
+        let idle: Vec<&str> = FORMS.iter().filter(idle).map(named).collect();
+        assert!(idle.contains(&"note-duplicate") && idle.contains(&"note-ended-before"), "{idle:?}");
+        assert!(!idle.contains(&"note-ended") && !idle.contains(&"note-aside"), "{idle:?}");
     }
 
     #[test]

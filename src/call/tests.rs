@@ -51,6 +51,10 @@ impl Told {
         self.tell(at, serial, &format!("PJSIP/{chan}"), Kind::Hangup, facts)
     }
 
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
     pub(super) fn fold(&self) -> Folded {
         self.fold_with(&Numbering::default())
     }
@@ -73,7 +77,7 @@ fn answered() -> Told {
         .ends(157.001, 1, "101", "cause=16,hangupsource=PJSIP/trunk-00000000")
 }
 
-fn ring_group() -> Told {
+pub(super) fn ring_group() -> Told {
     Told::default()
         .comes_in()
         .rings(0.01, 1, "101")

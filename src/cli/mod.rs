@@ -97,6 +97,9 @@ enum Command {
         /// Also each event, with what it did to the call.
         #[arg(long, short)]
         events: bool,
+        /// Under each line of the story, the events that it follows from.
+        #[arg(long, short)]
+        why: bool,
         /// One JSON object: call, story, cdr, and events where they are asked for.
         #[arg(long)]
         json: bool,
@@ -177,7 +180,8 @@ Examples:
 const SHOW_EXAMPLES: &str = "\
 Examples:
   calljournal show last
-  calljournal show last --events            and why the call is what it is
+  calljournal show last --events            and all that was told of it, with what each event did
+  calljournal show last --why               and what each line of the story follows from
   calljournal show 1795390723.0 --json | jq .call.disposition";
 
 const EXPORT_EXAMPLES: &str = "\
@@ -283,9 +287,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let (paper, asked) = (paper(Some(&loaded), locale), asked(which, &loaded)?);
             reading(&loaded.config, async |store| export::export(&store, &paper, &asked, &form).await)?.into()
         }
-        Command::Show { name, events, json } => {
+        Command::Show { name, events, why, json } => {
             let loaded = load(file)?;
-            let page = show::Page { paper: paper(Some(&loaded), locale), events, json };
+            let why = if why { Some(serve::numbering(&loaded.config)?) } else { None };
+            let page = show::Page { paper: paper(Some(&loaded), locale), events, why, json };
             reading(&loaded.config, async |store| show::show(&store, &name, &page).await)?.into()
         }
     };

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::calls;
 use super::paper::{Ink, Paper};
 use crate::call::story::{self, Line};
-use crate::call::{Call, Direction, Leg, Outcome, Party, Role, Side, note};
+use crate::call::why::why;
+use crate::call::{Call, Direction, Leg, Numbering, Outcome, Party, Role, Side, note};
+use crate::event::Event;
 use crate::store::Store;
 use crate::store::query::{StoredCall, StoredEvent};
 
@@ -21,6 +23,8 @@ pub struct Page {
     pub paper: Paper,
     /// Whether to show each event.
     pub events: bool,
+    /// Whether to show which events make each line of the story, and whose numbers and lines they were settled by.
+    pub why: Option<Numbering>,
     /// Whether to write JSON.
     pub json: bool,
 }
@@ -28,11 +32,32 @@ pub struct Page {
 /// The call that `name` leads to: its id or the beginning of it, a name that others know it by, or `last`.
 pub async fn show(store: &Store, name: &str, page: &Page) -> anyhow::Result<String> {
     let found = find(store, name, &page.paper).await?;
-    let events = if page.events { Some(store.events(&found.call.id.to_string()).await?) } else { None };
+    let asked = page.events || page.why.is_some();
+    let events = if asked { store.events(&found.call.id.to_string()).await? } else { Vec::new() };
+    let story = told(&found.call, &events, page);
+    let events = page.events.then_some(events.as_slice());
     if page.json {
-        return Ok(serde_json::to_string_pretty(&document(&found, events.as_deref(), &page.paper))?);
+        return Ok(serde_json::to_string_pretty(&document(&found, &story, events))?);
     }
-    Ok(written(&found, events.as_deref(), &page.paper))
+    Ok(written(&found, &story, events, &page.paper))
+}
+
+/// A line of the story, and the events that make it, where that is asked for.
+struct Told<'e> {
+    line: Line,
+    made_by: Option<Vec<&'e StoredEvent>>,
+}
+
+fn told<'e>(call: &Call, events: &'e [StoredEvent], page: &Page) -> Vec<Told<'e>> {
+    let words = &page.paper.words;
+    let lines = story::tell_in(call, words);
+    let Some(numbering) = &page.why else {
+        return lines.into_iter().map(|line| Told { line, made_by: None }).collect();
+    };
+    let bare: Vec<Event> = events.iter().map(|stored| stored.event.clone()).collect();
+    let places = why(&lines, &bare, numbering, words);
+    let made_by = |places: Vec<usize>| Some(places.into_iter().map(|n| &events[n]).collect());
+    lines.into_iter().zip(places).map(|(line, places)| Told { line, made_by: made_by(places) }).collect()
 }
 
 async fn find(store: &Store, name: &str, paper: &Paper) -> anyhow::Result<StoredCall> {
@@ -54,10 +79,17 @@ async fn find(store: &Store, name: &str, paper: &Paper) -> anyhow::Result<Stored
 }
 
 /// For programs: what an event did is told as it is stored, in English.
-fn document(found: &StoredCall, events: Option<&[StoredEvent]>, paper: &Paper) -> serde_json::Value {
+fn document(found: &StoredCall, story: &[Told<'_>], events: Option<&[StoredEvent]>) -> serde_json::Value {
+    let line = |Told { line, made_by }: &Told<'_>| match made_by {
+        None => json!(line),
+        Some(events) => {
+            let tokens: Vec<&str> = events.iter().map(|stored| stored.event.token.as_str()).collect();
+            json!({ "at": line.at, "text": line.text, "events": tokens })
+        }
+    };
     let mut document = json!({
         "call": found.call,
-        "story": story::tell_in(&found.call, &paper.words),
+        "story": story.iter().map(line).collect::<Vec<_>>(),
         "cdr": found.cdr,
     });
     if let Some(events) = events {
@@ -68,10 +100,9 @@ fn document(found: &StoredCall, events: Option<&[StoredEvent]>, paper: &Paper) -
 }
 
 /// For people, on one page.
-fn written(found: &StoredCall, events: Option<&[StoredEvent]>, paper: &Paper) -> String {
+fn written(found: &StoredCall, story: &[Told<'_>], events: Option<&[StoredEvent]>, paper: &Paper) -> String {
     let call = &found.call;
-    let mut parts =
-        vec![head(call, paper), told(&story::tell_in(call, &paper.words), paper), legs(&call.legs, paper)];
+    let mut parts = vec![head(call, paper), lines(story, paper), legs(&call.legs, paper)];
     parts.extend(
         found
             .set_aside
@@ -114,9 +145,34 @@ fn head(call: &Call, paper: &Paper) -> String {
     )
 }
 
-fn told(lines: &[Line], paper: &Paper) -> String {
-    let line = |line: &Line| format!("  {}  {}", paper.ink(Ink::Dim, &paper.time(line.at)), line.text);
-    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+fn lines(story: &[Told<'_>], paper: &Paper) -> String {
+    let mut lines = Vec::new();
+    for Told { line, made_by } in story {
+        lines.push(format!("  {}  {}", paper.ink(Ink::Dim, &paper.time(line.at)), line.text));
+        let Some(events) = made_by else { continue };
+        let reasons = match events.as_slice() {
+            [] => vec![paper.word("made-by-silence")],
+            events => events.iter().map(|stored| reason(stored, paper)).collect(),
+        };
+        lines.extend(reasons.iter().map(|reason| paper.ink(Ink::Dim, &format!("              {reason}"))));
+    }
+    lines.join("\n")
+}
+
+/// One event in a line.
+fn reason(StoredEvent { event, note, .. }: &StoredEvent, paper: &Paper) -> String {
+    format!(
+        "{}  {} {} ({}): {}",
+        paper.exact(event.at),
+        event.kind,
+        event.channel,
+        event.feed,
+        did(note.as_deref(), paper)
+    )
+}
+
+fn did(note: Option<&str>, paper: &Paper) -> String {
+    note.map_or_else(|| paper.word("event-unsettled"), |note| note::tell_in(note, &paper.words))
 }
 
 fn legs(legs: &[Leg], paper: &Paper) -> String {
@@ -170,10 +226,7 @@ fn journal(events: &[StoredEvent], paper: &Paper) -> String {
             event.uid.clone(),
             event.seq.map(|seq| seq.to_string()).unwrap_or_default(),
             event.feed.to_string(),
-            match note {
-                Some(note) => note::tell_in(note, &paper.words),
-                None => paper.word("event-unsettled"),
-            },
+            did(note.as_deref(), paper),
         ]
         .into_iter()
         .map(Cell::new)
@@ -181,7 +234,9 @@ fn journal(events: &[StoredEvent], paper: &Paper) -> String {
     });
     let heads =
         ["head-time", "head-event", "head-channel", "head-uniqueid", "head-seq", "head-feed", "head-did"];
-    paper.table(&heads, rows)
+    let idle = events.iter().filter_map(|stored| stored.note.as_deref()).filter(|note| note::is_idle(note));
+    let counts = [("count", events.len().into()), ("idle", idle.count().into())];
+    format!("{}\n\n{}", paper.table(&heads, rows), paper.words.say("events-idle", &counts))
 }
 
 /// Number and name, as far as they are known.
@@ -236,9 +291,14 @@ mod tests {
         StoredCall { call, cdr: Vec::new(), told: true, corrections: 0, set_aside: None }
     }
 
+    fn page_of(events: Option<&[StoredEvent]>, language: Language) -> String {
+        let page = Page { paper: Paper::plain(language), events: events.is_some(), why: None, json: false };
+        written(&found(), &told(&found().call, &[], &page), events, &page.paper)
+    }
+
     #[test]
     fn a_page_begins_with_who_called_whom_and_what_came_of_it() {
-        let page = written(&found(), None, &Paper::plain(Language::En));
+        let page = page_of(None, Language::En);
         let head: Vec<&str> = page.lines().take(3).collect();
         assert_eq!(
             head,
@@ -249,7 +309,7 @@ mod tests {
             ]
         );
         assert!(page.contains("called, sales"), "{page}");
-        let page = written(&found(), None, &Paper::plain(Language::Ru));
+        let page = page_of(None, Language::Ru);
         let head: Vec<&str> = page.lines().take(3).collect();
         assert_eq!(
             head,
@@ -266,17 +326,28 @@ mod tests {
         let stored =
             |note: Option<&str>| StoredEvent { id: 1, event: sample::event(), note: note.map(str::to_owned) };
         let events = [stored(Some("leg 102 answered; call talking")), stored(None)];
-        let page = written(&found(), Some(&events), &Paper::plain(Language::En));
+        let page = page_of(Some(&events), Language::En);
         assert!(page.contains("leg 102 answered; call talking"), "{page}");
         assert!(page.contains("not settled yet"), "{page}");
-        let page = written(&found(), Some(&events), &Paper::plain(Language::Ru));
+        assert!(page.ends_with("2 events, of which 0 changed nothing"), "{page}");
+        let page = page_of(Some(&events), Language::Ru);
         assert!(page.contains("  102 отвечает, идёт разговор"), "{page}");
         assert!(page.contains("ещё не разобрано"), "{page}");
     }
 
     #[test]
+    fn a_line_that_follows_from_silence_says_so() {
+        let mut call = found().call;
+        call.end_time_known = false;
+        let paper = Paper::plain(Language::En);
+        let page = Page { paper, events: false, why: Some(Numbering::default()), json: false };
+        let page = lines(&told(&call, &[], &page), &page.paper);
+        assert!(page.ends_with("follows from no event, but from silence"), "{page}");
+    }
+
+    #[test]
     fn events_are_in_the_document_only_where_they_are_asked_for() {
-        let document = document(&found(), None, &Paper::plain(Language::En));
+        let document = document(&found(), &[], None);
         assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["call", "story", "cdr"]);
     }
 }

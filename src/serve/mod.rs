@@ -151,12 +151,20 @@ impl Group {
 }
 
 fn policy(config: &Config) -> anyhow::Result<Policy> {
-    let trunks = config.trunk.iter().map(|t| (t.channel.clone(), t.name.clone()));
     Ok(Policy {
         rules: rules(&config.call),
-        numbering: Numbering::new(config.numbers.internal.clone(), trunks).context("[numbers] internal")?,
+        numbering: numbering(config)?,
         subscriptions: subscriptions(config),
     })
+}
+
+/// Whose numbers and lines they are.
+///
+/// # Errors
+/// When one of the patterns cannot be read.
+pub fn numbering(config: &Config) -> anyhow::Result<Numbering> {
+    let trunks = config.trunk.iter().map(|t| (t.channel.clone(), t.name.clone()));
+    Numbering::new(config.numbers.internal.clone(), trunks).context("[numbers] internal")
 }
 
 fn rules(call: &config::Call) -> Rules {
