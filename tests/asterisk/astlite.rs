@@ -1,5 +1,6 @@
 //! Calls through ast-lite's Macros (`etc/ast-lite/`) with the lines of `dialplan/ast-lite/` in them.
 
+use crate::phone::Step::{Answer, Answered, HangUp, Refer, Ring, RingOn, Told, Wait};
 use crate::scenario::{ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario, Trunk};
 
 const INCOMING: Scenario = Scenario {
@@ -21,7 +22,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "ast-lite: incoming, a group by detours",
         did: GROUP,
-        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 900)]))],
+        phones: &[(101, &[RingOn]), (102, &[Ring(900), Answer])],
         expect: Expect {
             key: Some("-79193393655-IN-73512020318"),
             notes: &["rung as a group"],
@@ -34,7 +35,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "ast-lite: incoming, the doubler answers",
         did: "73512020320",
-        phones: &[(103, ("phone-rings", &[])), (191, ("phone-waits", &[("ringing", 900)]))],
+        phones: &[(103, &[RingOn]), (191, &[Ring(900), Answer])],
         dialled: FAR,
         expect: Expect {
             key: Some("-79193393655-IN-73512020320"),
@@ -52,12 +53,11 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "ast-lite: blind transfer",
-        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        caller: &[Answered, Wait(4500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (102, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer("102"), Told, HangUp]),
+            (102, &[Ring(900), Answer]),
         ],
-        words: &[("target", "102")],
         expect: Expect {
             transfer: Some(("101", "102")),
             outcomes: &[("101", "answered"), ("102", "answered")],
@@ -67,12 +67,11 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "ast-lite: blind transfer, to a phone whose local calls are not recorded",
-        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        caller: &[Answered, Wait(4500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (104, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer("104"), Told, HangUp]),
+            (104, &[Ring(900), Answer]),
         ],
-        words: &[("target", "104")],
         expect: Expect {
             transfer: Some(("101", "104")),
             outcomes: &[("101", "answered"), ("104", "answered")],
@@ -93,7 +92,7 @@ pub const SCENARIOS: &[Scenario] = &[
         did: "104",
         org: Some("org1"),
         on: On::AstLite,
-        phones: &[(104, ("phone-waits", &[("ringing", 700)]))],
+        phones: &[(104, &[Ring(700), Answer])],
         expect: Expect { answered_by: Some("104"), outcomes: &[("104", "answered")], ..INTERNAL.expect },
         ..INTERNAL
     },

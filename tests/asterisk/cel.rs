@@ -1,6 +1,8 @@
 //! The oracle: what Asterisk itself says about a call, read from its channel event log (CEL).
 //!
-//! Knows CEL's rows and what they mean for one call. Knows nothing about what the journal says.
+//! Knows CEL's rows and what they mean for one call: all linkedids that share a channel, one way or another, are one
+//! call, and it is over with the last LINKEDID_END of them. Who talked with whom is in `talks.rs`. Knows nothing about
+//! what the journal says.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::talks::{Talk, talks};
 
 /// One row of `cel.csv`; the columns are those of `etc/cel_custom.conf`.
 #[derive(Clone, Debug)]
@@ -22,16 +27,41 @@ pub struct Row {
     pub channel: String,
     /// The caller ID's name.
     pub name: String,
-    uniqueid: String,
-    linkedid: String,
+    /// The extension at that moment: `s` where a channel starts because it is dialled.
+    exten: String,
+    pub uniqueid: String,
+    pub linkedid: String,
+    /// What belongs to the event alone.
+    pub extra: Value,
     /// The row as written.
     pub text: String,
 }
 
+impl Row {
+    /// A text of `extra`.
+    pub fn says(&self, name: &str) -> Option<&str> {
+        self.extra.get(name)?.as_str()
+    }
+
+    /// Whether its channel is half of a Local channel: plumbing, and nobody sits at it.
+    pub fn is_plumbing(&self) -> bool {
+        self.channel.starts_with("Local/")
+    }
+
+    /// Whether somebody begins to call here.
+    pub fn is_somebody_calling(&self) -> bool {
+        self.event == "CHAN_START" && !matches!(self.exten.as_str(), "s" | "") && !self.is_plumbing()
+    }
+}
+
 /// What Asterisk says about one call. Times are microseconds since 1970.
 #[derive(Clone, Debug)]
+#[allow(dead_code)] // not every call is judged by all of it
 pub struct Truth {
+    /// That of its eldest channel.
     pub linkedid: String,
+    /// All that it ever had.
+    pub linkedids: BTreeSet<String>,
     /// The caller's name, as Asterisk took it from SIP.
     pub caller_name: String,
     pub started: i64,
@@ -39,10 +69,26 @@ pub struct Truth {
     pub ended: i64,
     /// The channels that were rung, in the order in which they came.
     pub legs: Vec<Leg>,
-    /// Number that transferred and number it was sent to.
-    pub transfers: Vec<(String, String)>,
+    pub transfers: Vec<Transfer>,
+    /// The endpoints that took a call off another phone.
+    pub pickups: Vec<String>,
+    /// Who talked with whom, in order of time.
+    pub talks: Vec<Talk>,
+    /// All the time that people talked, over every transfer; microseconds.
+    pub talked: i64,
     /// All of the call's rows.
     pub rows: Vec<Row>,
+}
+
+/// What Asterisk took for a transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// `blind` or `attended`.
+    pub how: &'static str,
+    /// The endpoint that transferred.
+    pub by: String,
+    /// The number, or the endpoint, that the call was sent to.
+    pub to: String,
 }
 
 /// A called channel.
@@ -58,7 +104,7 @@ pub struct Leg {
     pub invited: Option<i64>,
     pub answered: Option<i64>,
     pub ended: i64,
-    /// Time spent in bridges, microseconds.
+    /// Time spent talking, microseconds.
     pub talked: i64,
 }
 
@@ -82,11 +128,6 @@ impl Truth {
         self.winner().and_then(|leg| leg.answered).unwrap_or(self.ended) - self.started
     }
 
-    /// All the time that people talked, over every transfer; microseconds.
-    pub fn talked(&self) -> i64 {
-        self.legs.iter().map(|leg| leg.talked).sum()
-    }
-
     /// Takes in when the phone at `endpoint` got its INVITE.
     pub fn invited(&mut self, endpoint: &str, at: Option<i64>) {
         for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint) {
@@ -98,6 +139,9 @@ impl Truth {
     pub fn dialled(&mut self, endpoint: &str, number: &str) {
         for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint) {
             number.clone_into(&mut leg.number);
+        }
+        for transfer in self.transfers.iter_mut().filter(|transfer| transfer.to == endpoint) {
+            number.clone_into(&mut transfer.to);
         }
     }
 
@@ -116,6 +160,7 @@ impl Truth {
             }
         }
         for leg in picked_up {
+            self.talked += leg.ended - leg.started - leg.talked;
             leg.talked = leg.ended - leg.started;
             leg.answered = Some(leg.started);
             leg.invited = None;
@@ -178,8 +223,10 @@ fn row(line: &str) -> Option<Row> {
         at: seconds.parse::<i64>().ok()? * 1_000_000 + micros.parse::<i64>().ok()?,
         channel: field(6)?,
         name: field(3)?,
+        exten: field(4)?,
         uniqueid: field(8)?,
         linkedid: field(9)?,
+        extra: field(11).and_then(|extra| serde_json::from_str(&extra).ok()).unwrap_or_default(),
         text: line.to_owned(),
     })
 }
@@ -202,37 +249,63 @@ fn fields(line: &str) -> Vec<String> {
 
 /// The first call of these rows, once all of its channels are gone.
 fn whole_call(rows: &[Row]) -> Option<Truth> {
-    let linkedid = rows.iter().find(|row| row.event == "CHAN_START")?.linkedid.clone();
-    let rows: Vec<Row> = rows.iter().filter(|row| row.linkedid == linkedid).cloned().collect();
+    let linkedids = linked(rows);
+    let rows: Vec<Row> = rows.iter().filter(|row| linkedids.contains(&row.linkedid)).cloned().collect();
     let of = |event: &str| {
         rows.iter().filter(|row| row.event == event).map(|row| row.uniqueid.as_str()).collect::<BTreeSet<_>>()
     };
     if of("CHAN_START") != of("CHAN_END") {
         return None;
     }
-    let ended = rows.iter().rev().find(|row| row.event == "LINKEDID_END")?.at;
-    let begun = rows.iter().filter(|row| row.event == "CHAN_START");
-    let first = begun.clone().find(|row| row.uniqueid == linkedid)?;
-    let (started, caller_name) = (first.at, first.name.clone());
-    // A Local channel is plumbing: nobody sits at it.
-    let rung = begun.filter(|row| row.uniqueid != linkedid && !row.channel.starts_with("Local/"));
-    let legs = rung.filter_map(|start| leg(start, &rows)).collect();
-    let transfers = rows.iter().filter(|row| row.event == "BLINDTRANSFER").map(transfer).collect();
-    Some(Truth { linkedid, caller_name, started, ended, legs, transfers, rows })
+    let last = |event: &str| rows.iter().filter(|row| row.event == event).map(|row| row.at).max();
+    let ended = last("LINKEDID_END").filter(|at| Some(*at) >= last("CHAN_END"))?;
+    let begun = || rows.iter().filter(|row| row.event == "CHAN_START");
+    let first = begun().next()?;
+    let talks = talks(&rows);
+    let rung = begun().filter(|row| row.uniqueid != first.uniqueid && !row.is_plumbing());
+    let legs = rung.filter(|row| !row.is_somebody_calling()).filter_map(|start| leg(start, &rows, &talks));
+    let picked_up = rows.iter().filter(|row| row.event == "PICKUP");
+    Some(Truth {
+        linkedid: first.linkedid.clone(),
+        caller_name: first.name.clone(),
+        started: first.at,
+        ended,
+        legs: legs.collect(),
+        transfers: rows.iter().filter_map(transfer).collect(),
+        pickups: picked_up
+            .filter_map(|row| row.says("pickup_channel"))
+            .map(|c| number(c).to_owned())
+            .collect(),
+        talked: talks.iter().map(|talk| talk.until - talk.from).sum(),
+        talks,
+        linkedids,
+        rows,
+    })
 }
 
-fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
-    let own = || rows.iter().filter(|row| row.uniqueid == start.uniqueid);
-    let ended = own().find(|row| row.event == "CHAN_END")?.at;
-    let mut talked = 0;
-    let mut entered = None;
-    for row in own() {
-        match row.event.as_str() {
-            "BRIDGE_ENTER" => entered = Some(row.at),
-            "BRIDGE_EXIT" => talked += entered.take().map_or(0, |at| row.at - at),
-            _ => {}
+/// The linkedids of the first call: its own, and whichever a channel of it was ever known under, and so on.
+fn linked(rows: &[Row]) -> BTreeSet<String> {
+    let mut linkedids = BTreeSet::new();
+    let mut channels = BTreeSet::new();
+    let first = rows.iter().find(|row| row.event == "CHAN_START");
+    linkedids.extend(first.map(|row| row.linkedid.clone()));
+    loop {
+        let before = (linkedids.len(), channels.len());
+        for row in rows {
+            if linkedids.contains(&row.linkedid) || channels.contains(&row.uniqueid) {
+                linkedids.insert(row.linkedid.clone());
+                channels.insert(row.uniqueid.clone());
+            }
+        }
+        if before == (linkedids.len(), channels.len()) {
+            return linkedids;
         }
     }
+}
+
+fn leg(start: &Row, rows: &[Row], talks: &[Talk]) -> Option<Leg> {
+    let own = || rows.iter().filter(|row| row.uniqueid == start.uniqueid);
+    let with = talks.iter().filter(|talk| talk.channels.contains(&start.uniqueid));
     Some(Leg {
         uniqueid: start.uniqueid.clone(),
         endpoint: number(&start.channel).to_owned(),
@@ -240,20 +313,24 @@ fn leg(start: &Row, rows: &[Row]) -> Option<Leg> {
         started: start.at,
         invited: None,
         answered: own().find(|row| row.event == "ANSWER").map(|row| row.at),
-        ended,
-        talked,
+        ended: own().find(|row| row.event == "CHAN_END")?.at,
+        talked: with.map(|talk| talk.until - talk.from).sum(),
     })
 }
 
-fn transfer(row: &Row) -> (String, String) {
-    let extra = fields(&row.text).pop().unwrap_or_default();
-    let to = serde_json::from_str::<serde_json::Value>(&extra).ok();
-    let to = to.and_then(|extra| Some(extra.get("extension")?.as_str()?.to_owned())).unwrap_or_default();
-    (number(&row.channel).to_owned(), to)
+fn transfer(row: &Row) -> Option<Transfer> {
+    let (how, to) = match row.event.as_str() {
+        "BLINDTRANSFER" => ("blind", row.says("extension")?),
+        "ATTENDEDTRANSFER" => {
+            ("attended", number(row.says("transfer_target_channel_name").unwrap_or_default()))
+        }
+        _ => return None,
+    };
+    Some(Transfer { how, by: number(&row.channel).to_owned(), to: to.to_owned() })
 }
 
 /// `101` of `PJSIP/101-00000003`.
-fn number(channel: &str) -> &str {
+pub fn number(channel: &str) -> &str {
     let device = channel.split('/').next_back().unwrap_or(channel);
     device.rsplit_once('-').map_or(device, |(number, _)| number)
 }

@@ -6,6 +6,9 @@ use std::iter::once;
 
 use crate::cel::Truth;
 use crate::pbx::{House, Pbx};
+use crate::phone::Step::{
+    Answer, Answered, GiveUp, HangUp, Refer, Refuse, Refused, Ring, RingOn, Ringing, Told, Wait,
+};
 use crate::scenario::{
     ANSWERED, Expect, FAR, GROUP, Hooks, INTERNAL, OUTBOUND, On, PLAIN, SINGLE, Scenario, Trunk, UNANSWERED,
 };
@@ -57,8 +60,8 @@ pub const SCENARIOS: &[Scenario] = &[
     INBOUND,
     Scenario {
         name: "freepbx: inbound, ended by callee",
-        caller: ("caller-waits", &[]),
-        phones: &[(101, ("phone-hangs-up", &[("ringing", 700), ("talk", 1300)]))],
+        caller: &[Answered],
+        phones: &[(101, &[Ring(700), Answer, Wait(1300), HangUp])],
         expect: Expect { hung_up_by: Some("called"), ..ANSWERED },
         ..INBOUND
     },
@@ -70,16 +73,16 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: inbound, unanswered",
         did: SHORT,
-        caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-rings", &[]))],
+        caller: &[Refused],
+        phones: &[(101, &[RingOn])],
         expect: Expect { outcomes: &[("101", "no_answer")], ..UNANSWERED },
         ..INBOUND
     },
     Scenario {
         name: "freepbx: inbound, caller gives up",
         did: SINGLE,
-        caller: ("caller-gives-up", &[("patience", 1500)]),
-        phones: &[(101, ("phone-rings", &[]))],
+        caller: &[Ringing, Wait(1500), GiveUp],
+        phones: &[(101, &[RingOn])],
         expect: Expect {
             hung_up_by: Some("caller"),
             abandoned: true,
@@ -91,7 +94,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: ring group, ringall",
         did: GROUP,
-        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        phones: &[(101, &[RingOn]), (102, &[Ring(1200), Answer])],
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
@@ -104,8 +107,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: ring group, an announcement first",
         did: GROUP_GREETING,
-        caller: ("caller-hangs-up", &[("talk", 3500)]),
-        phones: &[(102, ("phone-rings", &[])), (103, ("phone-waits", &[("ringing", 1000)]))],
+        caller: &[Answered, Wait(3500), HangUp],
+        phones: &[(102, &[RingOn]), (103, &[Ring(1000), Answer])],
         hooks: Hooks::CallersWithoutMacro,
         expect: Expect {
             answered_by: Some("103"),
@@ -118,7 +121,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: ring group, hunt",
         did: HUNT,
-        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 900)]))],
+        phones: &[(101, &[RingOn]), (102, &[Ring(900), Answer])],
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "no_answer"), ("102", "answered")],
@@ -131,35 +134,35 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: inbound, a greeting first",
         did: GREETING,
-        caller: ("caller-hangs-up", &[("talk", 4000)]),
+        caller: &[Answered, Wait(4000), HangUp],
         ..INBOUND
     },
     Scenario {
         name: "freepbx: inbound, a greeting first, U() taken",
         did: GREETING_TAKEN,
-        caller: ("caller-hangs-up", &[("talk", 4000)]),
+        caller: &[Answered, Wait(4000), HangUp],
         hooks: Hooks::Callers,
         ..INBOUND
     },
     Scenario {
         name: "freepbx: inbound, a greeting first, options left alone",
         did: GREETING_ALONE,
-        caller: ("caller-hangs-up", &[("talk", 4000)]),
+        caller: &[Answered, Wait(4000), HangUp],
         hooks: Hooks::Callers,
         ..INBOUND
     },
     Scenario {
         name: "freepbx: inbound, to an announcement",
         did: ANNOUNCEMENT,
-        caller: ("caller-waits", &[]),
+        caller: &[Answered],
         phones: &[],
         expect: UNANSWERED,
         ..INBOUND
     },
     Scenario {
         name: "freepbx: inbound, busy",
-        caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-busy", &[("ringing", 300)]))],
+        caller: &[Refused],
+        phones: &[(101, &[Ring(300), Refuse(486)])],
         expect: Expect { disposition: "BUSY", outcomes: &[("101", "busy")], ..UNANSWERED },
         ..INBOUND
     },
@@ -168,8 +171,8 @@ pub const SCENARIOS: &[Scenario] = &[
         did: QUEUE,
         // The queue answers before it calls anybody. Who is called has a Local channel of his own to dial on, which is not
         // up before: so its Dial tells ringing from talking, whosever its U() is.
-        caller: ("caller-hangs-up", &[("talk", 4000)]),
-        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        caller: &[Answered, Wait(4000), HangUp],
+        phones: &[(101, &[RingOn]), (102, &[Ring(1200), Answer])],
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
@@ -180,12 +183,11 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "freepbx: blind transfer",
-        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        caller: &[Answered, Wait(4500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (102, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer("102"), Told, HangUp]),
+            (102, &[Ring(900), Answer]),
         ],
-        words: &[("target", "102")],
         expect: Expect {
             transfer: Some(("101", "102")),
             outcomes: &[("101", "answered"), ("102", "answered")],
@@ -195,13 +197,12 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "freepbx: blind transfer, to a ring group",
-        caller: ("caller-hangs-up", &[("talk", 5500)]),
+        caller: &[Answered, Wait(5500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (102, ("phone-rings", &[])),
-            (103, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer("602"), Told, HangUp]),
+            (102, &[RingOn]),
+            (103, &[Ring(900), Answer]),
         ],
-        words: &[("target", "602")],
         hooks: Hooks::CallersWithoutMacro,
         expect: Expect {
             transfer: Some(("101", "602")),
@@ -215,13 +216,12 @@ pub const SCENARIOS: &[Scenario] = &[
         // FreePBX goes on taking it for a call of that group, and gives its Dial the option that it gives to groups.
         name: "freepbx: blind transfer, out of a ring group",
         did: GROUP,
-        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        caller: &[Answered, Wait(4500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (102, ("phone-rings", &[])),
-            (103, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer("103"), Told, HangUp]),
+            (102, &[RingOn]),
+            (103, &[Ring(900), Answer]),
         ],
-        words: &[("target", "103")],
         hooks: Hooks::CallersWithoutMacro,
         expect: Expect {
             transfer: Some(("101", "103")),
@@ -233,12 +233,11 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "freepbx: blind transfer, to outside",
-        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        caller: &[Answered, Wait(4500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (191, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer(FAR), Told, HangUp]),
+            (191, &[Ring(900), Answer]),
         ],
-        words: &[("target", FAR)],
         expect: Expect {
             transfer: Some(("101", FAR)),
             outcomes: &[("101", "answered"), (FAR, "answered")],
@@ -265,8 +264,8 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "freepbx: outbound, caller gives up",
         org: None,
         on: On::FreePbx,
-        caller: ("caller-gives-up", &[("patience", 1500)]),
-        phones: &[(191, ("phone-rings", &[]))],
+        caller: &[Ringing, Wait(1500), GiveUp],
+        phones: &[(191, &[RingOn])],
         // Dial names no channel that was not picked up, and so no line.
         expect: Expect {
             direction: "outbound",
@@ -282,7 +281,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "freepbx: outbound, first trunk fails",
         org: None,
         on: On::FreePbx,
-        phones: &[(191, ("phone-fails", &[("ringing", 300)])), (192, ("phone-waits", &[("ringing", 700)]))],
+        phones: &[(191, &[Ring(300), Refuse(503)]), (192, &[Ring(700), Answer])],
         expect: Expect {
             trunk: Trunk::Named("the second line out"),
             outcomes: &[(FAR, "unreachable")],
@@ -295,7 +294,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: ring group, end by h only",
         did: GROUP_BY_H,
-        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 700)]))],
+        phones: &[(101, &[RingOn]), (102, &[Ring(700), Answer])],
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
@@ -308,7 +307,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "freepbx: hunt, end by h only",
         did: HUNT_BY_H,
-        phones: &[(101, ("phone-waits", &[("ringing", 700)]))],
+        phones: &[(101, &[Ring(700), Answer])],
         expect: Expect { groups: &[("101", "601")], ..ANSWERED },
         hooks: Hooks::Callers,
         ..BY_H

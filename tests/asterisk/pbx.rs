@@ -308,11 +308,21 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
 
 fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, ports: &[u16]) -> Result<()> {
     // Asterisk makes none of these, and without cel-custom it says nothing and writes nothing.
-    for directory in ["etc", "run", "lib", "log/cel-custom", "log/cdr-csv", "spool/calljournal", "home"] {
+    for directory in [
+        "etc",
+        "run",
+        "lib",
+        "log/cel-custom",
+        "log/cdr-csv",
+        "spool/calljournal",
+        "spool/outgoing",
+        "spool/voicemail",
+        "home",
+    ] {
         fs::create_dir_all(run.join(directory))?;
     }
     let ten: Vec<String> = PHONES.map(|number| format!("PJSIP/{number}")).collect();
-    // Each Asterisk has five hundred ports of its own for media that nobody sends.
+    // Each Asterisk has five hundred ports of its own for media.
     let rtp_first = 21_000 + 500 * u32::from(ports[0]) % 20_000;
     let hangupcall = if root.has_macro() { "Macro(hangupcall,)" } else { "Gosub(macro-hangupcall,s,1())" };
     let mut values = vec![

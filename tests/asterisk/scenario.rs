@@ -9,7 +9,10 @@ use anyhow::Result;
 
 use crate::cel::{self, Truth};
 use crate::pbx::{self, FAR_ENDS, House, Pbx, Root};
-use crate::phone::{Diary, Phone, Running};
+use crate::phone::Step::{
+    Answer, Answered, GiveUp, HangUp, Refer, Refuse, Refused, Ring, RingOn, Ringing, Told, Wait,
+};
+use crate::phone::{Act, Diary, Phone, Running};
 
 /// The outside caller's number in every scenario.
 pub const OUTSIDE: &str = "79193393655";
@@ -31,9 +34,6 @@ const HOSTILE_NAME: &str = r#""\"Иван\", ${SHELL(touch /srv/hacked)} a;b <x>
 /// The file that appears in Asterisk's directory if the hostile name was ever run.
 pub const HOSTILE_MARK: &str = "hacked";
 
-/// What one SIPp does: its behaviour, and how long it does what, in milliseconds.
-type Act = (&'static str, &'static [(&'static str, u64)]);
-
 /// One call.
 #[derive(Clone, Copy)]
 pub struct Scenario {
@@ -46,10 +46,9 @@ pub struct Scenario {
     pub did: &'static str,
     /// The caller's display name as SIP has it.
     pub caller_name: &'static str,
+    /// What the caller does once he has dialled.
     pub caller: Act,
     pub phones: &'static [(u16, Act)],
-    /// Words for the phones' messages: `target`, where to transfer to.
-    pub words: &'static [(&'static str, &'static str)],
     /// What is dialled through a trunk where the dialplan decides it.
     pub dialled: &'static str,
     /// Whose call it is.
@@ -181,9 +180,8 @@ pub const PLAIN: Scenario = Scenario {
     context: "from-trunk",
     did: SINGLE,
     caller_name: "\"Ivan\"",
-    caller: ("caller-hangs-up", &[("talk", 1500)]),
-    phones: &[(101, ("phone-waits", &[("ringing", 700)]))],
-    words: &[],
+    caller: &[Answered, Wait(1500), HangUp],
+    phones: &[(101, &[Ring(700), Answer])],
     dialled: FAR,
     org: Some("acme"),
     on: On::Plain,
@@ -200,15 +198,15 @@ const PLAINS: &[Scenario] = &[
     PLAIN,
     Scenario {
         name: "answered, ended by callee",
-        caller: ("caller-waits", &[]),
-        phones: &[(101, ("phone-hangs-up", &[("ringing", 700), ("talk", 1300)]))],
+        caller: &[Answered],
+        phones: &[(101, &[Ring(700), Answer, Wait(1300), HangUp])],
         expect: Expect { hung_up_by: Some("called"), ..ANSWERED },
         ..PLAIN
     },
     Scenario {
         name: "abandoned",
-        caller: ("caller-gives-up", &[("patience", 1500)]),
-        phones: &[(101, ("phone-rings", &[]))],
+        caller: &[Ringing, Wait(1500), GiveUp],
+        phones: &[(101, &[RingOn])],
         expect: Expect {
             hung_up_by: Some("caller"),
             abandoned: true,
@@ -219,15 +217,15 @@ const PLAINS: &[Scenario] = &[
     },
     Scenario {
         name: "busy",
-        caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-busy", &[("ringing", 0)]))],
+        caller: &[Refused],
+        phones: &[(101, &[Ring(0), Refuse(486)])],
         expect: Expect { disposition: "BUSY", outcomes: &[("101", "busy")], ..UNANSWERED },
         ..PLAIN
     },
     Scenario {
         name: "rejected",
-        caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-rejects", &[("ringing", 800)]))],
+        caller: &[Refused],
+        phones: &[(101, &[Ring(800), Refuse(603)])],
         expect: Expect {
             disposition: "NO ANSWER",
             hung_up_by: Some("called"),
@@ -239,15 +237,15 @@ const PLAINS: &[Scenario] = &[
     Scenario {
         name: "no answer",
         context: "test-short",
-        caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-rings", &[]))],
+        caller: &[Refused],
+        phones: &[(101, &[RingOn])],
         expect: Expect { outcomes: &[("101", "no_answer")], ..UNANSWERED },
         ..PLAIN
     },
     Scenario {
         name: "ring group of two",
         did: GROUP,
-        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        phones: &[(101, &[RingOn]), (102, &[Ring(1200), Answer])],
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
@@ -261,12 +259,11 @@ const PLAINS: &[Scenario] = &[
     Scenario { name: "end by both", context: "test-both", ..PLAIN },
     Scenario {
         name: "blind transfer",
-        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        caller: &[Answered, Wait(4500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (102, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer("102"), Told, HangUp]),
+            (102, &[Ring(900), Answer]),
         ],
-        words: &[("target", "102")],
         expect: Expect {
             transfer: Some(("101", "102")),
             outcomes: &[("101", "answered"), ("102", "answered")],
@@ -278,8 +275,8 @@ const PLAINS: &[Scenario] = &[
     CALLER_ONLY,
     Scenario {
         name: "caller only: unanswered",
-        caller: ("caller-gives-up", &[("patience", 1500)]),
-        phones: &[(101, ("phone-rings", &[]))],
+        caller: &[Ringing, Wait(1500), GiveUp],
+        phones: &[(101, &[RingOn])],
         expect: Expect {
             hung_up_by: Some("caller"),
             abandoned: true,
@@ -290,15 +287,15 @@ const PLAINS: &[Scenario] = &[
     },
     Scenario {
         name: "caller only: busy",
-        caller: ("caller-refused", &[]),
-        phones: &[(101, ("phone-busy", &[("ringing", 300)]))],
+        caller: &[Refused],
+        phones: &[(101, &[Ring(300), Refuse(486)])],
         expect: Expect { disposition: "BUSY", outcomes: &[("101", "busy")], ..UNANSWERED },
         ..CALLER_ONLY
     },
     Scenario {
         name: "caller only: ring group",
         did: GROUP,
-        phones: &[(101, ("phone-rings", &[])), (102, ("phone-waits", &[("ringing", 1200)]))],
+        phones: &[(101, &[RingOn]), (102, &[Ring(1200), Answer])],
         expect: Expect {
             answered_by: Some("102"),
             outcomes: &[("101", "elsewhere"), ("102", "answered")],
@@ -310,11 +307,8 @@ const PLAINS: &[Scenario] = &[
     Scenario {
         name: "caller only: one after the other",
         did: "73512020321",
-        caller: ("caller-waits", &[]),
-        phones: &[
-            (101, ("phone-rings", &[])),
-            (102, ("phone-hangs-up", &[("ringing", 900), ("talk", 1300)])),
-        ],
+        caller: &[Answered],
+        phones: &[(101, &[RingOn]), (102, &[Ring(900), Answer, Wait(1300), HangUp])],
         expect: Expect {
             answered_by: Some("102"),
             hung_up_by: Some("called"),
@@ -333,12 +327,11 @@ const PLAINS: &[Scenario] = &[
     Scenario {
         name: "told by macros alone",
         context: "test-macros-by-hand",
-        caller: ("caller-hangs-up", &[("talk", 4500)]),
+        caller: &[Answered, Wait(4500), HangUp],
         phones: &[
-            (101, ("phone-transfers", &[("ringing", 700), ("talk", 1500)])),
-            (108, ("phone-waits", &[("ringing", 900)])),
+            (101, &[Ring(700), Answer, Wait(1500), Refer("108"), Told, HangUp]),
+            (108, &[Ring(900), Answer]),
         ],
-        words: &[("target", "108")],
         on: On::PlainMacro,
         hooks: Hooks::Callers,
         expect: Expect {
@@ -353,8 +346,8 @@ const PLAINS: &[Scenario] = &[
     INTERNAL,
     Scenario {
         name: "internal, busy",
-        caller: ("caller-refused", &[]),
-        phones: &[(102, ("phone-busy", &[("ringing", 300)]))],
+        caller: &[Refused],
+        phones: &[(102, &[Ring(300), Refuse(486)])],
         expect: Expect {
             direction: "internal",
             trunk: Trunk::None,
@@ -366,8 +359,8 @@ const PLAINS: &[Scenario] = &[
     },
     Scenario {
         name: "internal, caller gives up",
-        caller: ("caller-gives-up", &[("patience", 1500)]),
-        phones: &[(102, ("phone-rings", &[]))],
+        caller: &[Ringing, Wait(1500), GiveUp],
+        phones: &[(102, &[RingOn])],
         expect: Expect {
             direction: "internal",
             trunk: Trunk::None,
@@ -381,15 +374,15 @@ const PLAINS: &[Scenario] = &[
     OUTBOUND,
     Scenario {
         name: "outbound, ended out there",
-        caller: ("caller-waits", &[]),
-        phones: &[(191, ("phone-hangs-up", &[("ringing", 700), ("talk", 1300)]))],
+        caller: &[Answered],
+        phones: &[(191, &[Ring(700), Answer, Wait(1300), HangUp])],
         expect: Expect { hung_up_by: Some("called"), ..OUTBOUND.expect },
         ..OUTBOUND
     },
     Scenario {
         name: "outbound, busy",
-        caller: ("caller-refused", &[]),
-        phones: &[(191, ("phone-busy", &[("ringing", 300)]))],
+        caller: &[Refused],
+        phones: &[(191, &[Ring(300), Refuse(486)])],
         expect: Expect {
             direction: "outbound",
             trunk: COMPANY,
@@ -401,8 +394,8 @@ const PLAINS: &[Scenario] = &[
     },
     Scenario {
         name: "outbound, unanswered",
-        caller: ("caller-gives-up", &[("patience", 1500)]),
-        phones: &[(191, ("phone-rings", &[]))],
+        caller: &[Ringing, Wait(1500), GiveUp],
+        phones: &[(191, &[RingOn])],
         expect: Expect {
             direction: "outbound",
             trunk: COMPANY,
@@ -424,7 +417,7 @@ pub const INTERNAL: Scenario = Scenario {
     name: "internal, answered",
     from: "101",
     did: "102",
-    phones: &[(102, ("phone-waits", &[("ringing", 700)]))],
+    phones: &[(102, &[Ring(700), Answer])],
     expect: Expect {
         direction: "internal",
         trunk: Trunk::None,
@@ -440,7 +433,7 @@ pub const OUTBOUND: Scenario = Scenario {
     name: "outbound, answered",
     from: "101",
     did: FAR,
-    phones: &[(191, ("phone-waits", &[("ringing", 700)]))],
+    phones: &[(191, &[Ring(700), Answer])],
     expect: Expect {
         direction: "outbound",
         trunk: COMPANY,
@@ -454,9 +447,8 @@ pub const OUTBOUND: Scenario = Scenario {
 /// A transfer to a number that nobody has, with the hooks; see [`REFUSED_PLAIN`].
 pub const REFUSED: Scenario = Scenario {
     name: "refused blind transfer",
-    caller: ("caller-waits", &[]),
-    phones: &[(101, ("phone-transfers", &[("ringing", 500), ("talk", 1000)]))],
-    words: &[("target", "999")],
+    caller: &[Answered],
+    phones: &[(101, &[Ring(500), Answer, Wait(1000), Refer("999"), Told, Wait(1000), HangUp])],
     expect: Expect { hung_up_by: Some("called"), ..ANSWERED },
     ..PLAIN
 };
@@ -466,24 +458,24 @@ pub const REFUSED_PLAIN: Scenario = Scenario { context: "test-plain", ..REFUSED 
 
 /// The server goes away while they talk and is back after the end.
 pub const OUTAGE: Scenario =
-    Scenario { name: "server away at the end", caller: ("caller-hangs-up", &[("talk", 5000)]), ..PLAIN };
+    Scenario { name: "server away at the end", caller: &[Answered, Wait(5000), HangUp], ..PLAIN };
 
 /// A group of ten of whom the first picks up.
 pub const TEN: Scenario = Scenario {
     name: "ring group of ten",
     did: ALL,
-    caller: ("caller-hangs-up", &[("talk", 1000)]),
+    caller: &[Answered, Wait(1000), HangUp],
     phones: &[
-        (101, ("phone-waits", &[("ringing", 1500)])),
-        (102, ("phone-rings", &[])),
-        (103, ("phone-rings", &[])),
-        (104, ("phone-rings", &[])),
-        (105, ("phone-rings", &[])),
-        (106, ("phone-rings", &[])),
-        (107, ("phone-rings", &[])),
-        (108, ("phone-rings", &[])),
-        (109, ("phone-rings", &[])),
-        (110, ("phone-rings", &[])),
+        (101, &[Ring(1500), Answer]),
+        (102, &[RingOn]),
+        (103, &[RingOn]),
+        (104, &[RingOn]),
+        (105, &[RingOn]),
+        (106, &[RingOn]),
+        (107, &[RingOn]),
+        (108, &[RingOn]),
+        (109, &[RingOn]),
+        (110, &[RingOn]),
     ],
     expect: Expect {
         outcomes: &[
@@ -528,17 +520,14 @@ impl Scenario {
     pub fn play(&self, pbx: &Pbx, logs: PathBuf) -> Result<Played> {
         let mark = cel::mark(&pbx.cel());
         let mut phones = Vec::new();
-        for (number, (behaviour, times)) in self.phones {
-            let phone = self.equip(Phone::at(pbx, *number, behaviour), times);
-            phones.push(phone.start(pbx, &logs)?);
+        for (number, act) in self.phones {
+            phones.push(Phone::at(pbx, *number, act).start(pbx, &logs)?);
         }
-        let (behaviour, times) = self.caller;
         let caller = match self.from {
-            OUTSIDE => Phone::outside(OUTSIDE, self.context, self.did, behaviour),
-            extension => Phone::inside(extension, self.did, behaviour),
+            OUTSIDE => Phone::outside(OUTSIDE, self.context, self.did, self.caller),
+            extension => Phone::inside(extension, self.did, self.caller),
         };
-        let caller = caller.with("name", self.caller_name);
-        let mut caller = self.equip(caller, times).start(pbx, &logs)?;
+        let mut caller = caller.named(self.caller_name).start(pbx, &logs)?;
 
         let caller = caller.done()?;
         let phones = phones.iter_mut().map(Running::done).collect::<Result<Vec<_>>>()?;
@@ -553,10 +542,5 @@ impl Scenario {
             truth.seen_by_the_caller();
         }
         Ok(Played { truth, caller, phones })
-    }
-
-    fn equip(&self, phone: Phone, times: &[(&'static str, u64)]) -> Phone {
-        let phone = self.words.iter().fold(phone, |phone, (key, value)| phone.with(key, value));
-        times.iter().fold(phone, |phone, (what, milliseconds)| phone.after(what, *milliseconds))
     }
 }

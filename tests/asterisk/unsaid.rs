@@ -1,6 +1,7 @@
 //! Calls of which the dialplan says whose they are, and neither which way they go nor on which line: both are worked out
 //! from the `[numbers]` and `[[trunk]]` of `journal.rs`.
 
+use crate::phone::Step::{Answer, Ring};
 use crate::scenario::{Expect, INTERNAL, OUTBOUND, PLAIN, Scenario, Trunk};
 
 /// A phone and a far end that the tests' own dialplan dials with nothing said.
@@ -23,7 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "direction and line not said: internal",
         did: PHONE,
-        phones: &[(109, ("phone-waits", &[("ringing", 700)]))],
+        phones: &[(109, &[Ring(700), Answer])],
         expect: Expect { answered_by: Some(PHONE), outcomes: &[(PHONE, "answered")], ..INTERNAL.expect },
         ..INTERNAL
     },

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::cel::Truth;
+use crate::cel::{Transfer, Truth};
 use crate::journal::Journal;
 use crate::pbx::Pbx;
 use crate::scenario::{Scenario, Trunk};
@@ -235,10 +235,11 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
         expect.transfer.iter().len().into(),
     );
     if let Some((by, to)) = expect.transfer {
+        let played = Transfer { how: "blind", by: by.into(), to: to.into() };
         must(
-            "by and to, as played,",
+            "how, by and to, as played,",
             &format!("{:?}", truth.transfers).into(),
-            format!("{:?}", [(by, to)]).into(),
+            format!("{:?}", [played]).into(),
         );
         must("transfers[0].by", &call["transfers"][0]["by"]["number"], by.into());
         must("transfers[0].to", &call["transfers"][0]["to"], to.into());
@@ -277,7 +278,7 @@ fn times(
     };
     let exactly = |micros| micros..=micros;
     let mut rings = vec![differ("wait_ms".into(), &call["wait_ms"], exactly(truth.waited()))];
-    let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], exactly(truth.talked()))];
+    let mut talks = vec![differ("talk_ms".into(), &call["talk_ms"], exactly(truth.talked))];
     for (n, meant) in truth.legs.iter().enumerate() {
         // A phone that told nothing itself has no uniqueid: of the legs to one number the first is the first.
         let before = truth.legs[..n].iter().filter(|leg| leg.number == meant.number).count();
