@@ -123,6 +123,13 @@ impl Journal {
         self.json(&["show", id, "--json"])
     }
 
+    /// Every event of a call, in the order in which they came.
+    pub fn events(&self, id: &str) -> Result<Vec<Value>> {
+        let shown = self.json(&["show", id, "--events", "--json"])?;
+        let events = shown["events"].as_array().cloned().unwrap_or_default();
+        Ok(events.into_iter().map(|mut noted| noted["event"].take()).collect())
+    }
+
     fn json(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.command().args(arguments).output()?;
         if !output.status.success() {

@@ -13,6 +13,7 @@ mod journal;
 mod media;
 mod pbx;
 mod phone;
+mod record;
 mod scenario;
 mod sip;
 mod talks;
@@ -73,17 +74,25 @@ struct Wishes {
     stores: Vec<Store>,
     oracle_only: bool,
     keep: bool,
+    /// Where the events of the calls go.
+    record: Option<PathBuf>,
 }
 
 impl Wishes {
     fn read(arguments: impl Iterator<Item = String>) -> Wishes {
-        let mut wishes =
-            Wishes { filter: String::new(), stores: Vec::new(), oracle_only: false, keep: false };
+        let mut wishes = Wishes {
+            filter: String::new(),
+            stores: Vec::new(),
+            oracle_only: false,
+            keep: false,
+            record: None,
+        };
         let mut arguments = arguments.peekable();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--oracle-only" => wishes.oracle_only = true,
                 "--keep" => wishes.keep = true,
+                "--record" => wishes.record = arguments.next().map(PathBuf::from),
                 "--store" => wishes.stores.extend(arguments.next().map(|name| Store::named(&name))),
                 // Cargo hands every test program the same flags; the first plain word is the filter.
                 flag if flag.starts_with("--") => {}
@@ -179,6 +188,7 @@ struct Stage {
     webhook: Webhook,
     directory: PathBuf,
     filter: String,
+    record: Option<PathBuf>,
 }
 
 /// Plays what the filter leaves, prints the tables, and returns how many failed.
@@ -191,6 +201,7 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     let url = (store.url)(directory.path());
     let mut stage =
         Stage::set_up(roots, directory.path(), &wishes.filter, (!wishes.oracle_only).then_some(url))?;
+    stage.record.clone_from(&wishes.record);
     let mut rows = stage.plays_in_parallel();
     rows.extend(until_in_time(|| stage.outage())?);
     let mut measured = Vec::new();
@@ -260,7 +271,14 @@ impl Stage {
             }
         }
         let journal = store.map(|_| journal);
-        Ok(Stage { journal, pbxes, webhook, directory: directory.to_owned(), filter: filter.to_owned() })
+        Ok(Stage {
+            journal,
+            pbxes,
+            webhook,
+            directory: directory.to_owned(),
+            filter: filter.to_owned(),
+            record: None,
+        })
     }
 
     fn wants(&self, scenario: &Scenario, pbx: &Pbx) -> bool {
@@ -320,7 +338,12 @@ impl Stage {
 
     fn judged(&self, scenario: &Scenario, played: &Played, pbx: &Pbx) -> Row {
         let Some(journal) = &self.journal else { return told_by_cel(scenario.name, played, pbx) };
-        judge(scenario, &played.truth, pbx, journal, &self.webhook)
+        let mut row = judge(scenario, &played.truth, pbx, journal, &self.webhook);
+        if let Some(directory) = self.record.as_ref().filter(|_| !row.id.is_empty()) {
+            let recorded = record::record(directory, journal, pbx, scenario.name, &row.id);
+            row.wrong.extend(recorded.err().map(|error| format!("not recorded: {error:#}")));
+        }
+        row
     }
 
     /// The transfer to nowhere, first as Asterisk alone answers it and then with the hooks.

@@ -28,6 +28,8 @@ pub struct Row {
     pub asterisk: String,
     pub pbx: String,
     pub linkedid: String,
+    /// The journal's name for the call; empty where it has none.
+    pub id: String,
     pub ended_once: String,
     /// Differences from CEL in milliseconds, the worst of each kind; empty where there is nothing to compare.
     pub end_error: String,
@@ -57,6 +59,7 @@ impl Row {
             asterisk: pbx.version.clone(),
             pbx: pbx.name.clone(),
             linkedid: String::new(),
+            id: String::new(),
             ended_once: String::new(),
             end_error: String::new(),
             answered_by: String::new(),
@@ -144,6 +147,7 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
         asterisk: pbx.version.clone(),
         pbx: pbx.name.clone(),
         linkedid: truth.linkedid.clone(),
+        id: call["id"].as_str().unwrap_or_default().to_owned(),
         ended_once: String::new(),
         end_error: end_error.map(ms).unwrap_or_default(),
         answered_by: call["answered_by"]["number"].as_str().unwrap_or("nobody").to_owned(),

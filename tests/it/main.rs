@@ -13,6 +13,7 @@ mod nodes;
 mod outage;
 #[path = "both.rs"]
 mod postgres;
+mod recorded;
 mod schema;
 #[path = "both.rs"]
 mod sqlite;

@@ -1,0 +1,125 @@
+//! Calls that were made on real Asterisks, folded again from their events, and told as their files have it.
+//!
+//! `tests/fixtures/calls/<pbx>/<call>.jsonl` holds the events, `<call>.txt` what they come to. How both are written is in
+//! `tests/asterisk/README.md`.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use calljournal::call::{Call, Numbering, Party, fold, story};
+use calljournal::event::{Event, Feed};
+use jiff::{SignedDuration, Timestamp};
+
+/// In how many orders each call is folded.
+const ORDERS: u64 = 24;
+
+#[test]
+fn calls_recorded_on_real_asterisks_are_told_as_they_were_in_any_order() {
+    let recorded = recorded(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/calls")));
+    assert!(!recorded.is_empty());
+    let mut wrong = Vec::new();
+    for file in recorded {
+        let events = events(&file);
+        let call = folded(&events);
+        for order in 0..ORDERS {
+            assert_eq!(folded(&retold(&events, order)), call, "{} in order {order}", file.display());
+        }
+        let (text, told) = (file.with_extension("txt"), told(&call));
+        if std::env::var_os("CALLJOURNAL_RETELL").is_some() {
+            fs::write(&text, told).unwrap();
+        } else if fs::read_to_string(&text).unwrap_or_default() != told {
+            wrong.push(format!("{}: now told as\n{told}", text.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn recorded(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(recorded(&path));
+        } else if path.extension().is_some_and(|kind| kind == "jsonl") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn events(file: &Path) -> Vec<Event> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// By the numbers that the Asterisks were recorded with.
+fn folded(events: &[Event]) -> Call {
+    let line = |channel: &str, name: &str| (channel.to_owned(), name.to_owned());
+    let trunks = [
+        line("PJSIP/trunk-test-unsaid-*", "the line that comes in"),
+        line("PJSIP/trunk-0*", "the line that goes out"),
+        line("PJSIP/trunk2-*", "the second line out"),
+    ];
+    let numbering = Numbering::new([r"^1\d\d$".to_owned()], trunks).unwrap();
+    fold(events, &numbering).unwrap().call
+}
+
+/// The same events in another order, every fourth of them told twice.
+fn retold(events: &[Event], order: u64) -> Vec<Event> {
+    let mut random = order.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
+    let mut next = move |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    let mut all = events.to_vec();
+    for _ in 0..events.len() / 4 {
+        let again = events[next(events.len())].clone();
+        let received = again.received + SignedDuration::from_secs(60);
+        all.push(Event { feed: Feed::Spool, received, ..again });
+    }
+    for last in (1..all.len()).rev() {
+        all.swap(last, next(last + 1));
+    }
+    all
+}
+
+/// The story in both languages, and what the call comes to.
+fn told(call: &Call) -> String {
+    let mut text = String::new();
+    for locale in ["en", "ru"] {
+        for line in story::tell(call, locale) {
+            writeln!(text, "{:>7}  {}", after(call, line.at), line.text).unwrap();
+        }
+        text.push('\n');
+    }
+    let who = |party: Option<&Party>| {
+        let number = party.and_then(|party| party.number.clone().or(party.name.clone()));
+        number.unwrap_or("nobody".into())
+    };
+    writeln!(
+        text,
+        "{}, {}, {} to {}, answered by {}, hung up by {:?}",
+        call.direction.as_str(),
+        call.disposition.as_str(),
+        who(Some(&call.source)),
+        call.destination.as_deref().unwrap_or("nowhere"),
+        who(call.answered_by.as_ref()),
+        call.hung_up_by,
+    )
+    .unwrap();
+    writeln!(text, "waited {} ms, talked {} ms", call.wait_ms.unwrap_or(0), call.talk_ms).unwrap();
+    for talk in &call.conversations {
+        let (caller, called) = (who(Some(&talk.caller)), who(Some(&talk.called)));
+        let began = after(call, talk.began_at);
+        writeln!(text, "{began:>7}  {caller} talks with {called} for {} ms", talk.talk_ms).unwrap();
+    }
+    text
+}
+
+/// Seconds into the call.
+fn after(call: &Call, at: Timestamp) -> String {
+    let ms = at.duration_since(call.started_at).as_millis();
+    format!("{}.{}", ms / 1000, ms % 1000 / 100)
+}
