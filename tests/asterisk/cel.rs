@@ -232,7 +232,7 @@ fn row(line: &str) -> Option<Row> {
 }
 
 /// The fields of a CSV line in which every field is quoted and a quote inside is doubled.
-fn fields(line: &str) -> Vec<String> {
+pub fn fields(line: &str) -> Vec<String> {
     let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
     let mut letters = line.chars().peekable();
     while let Some(letter) = letters.next() {

@@ -3,6 +3,7 @@
 
 mod additions;
 mod astlite;
+mod cdr;
 mod cel;
 // The same cluster as in the black-box tests.
 #[allow(dead_code, clippy::unwrap_used)]
@@ -492,6 +493,8 @@ fn print_rows(rows: &mut [Row]) {
         "ringing, ms",
         "talking, ms",
         "notice after, ms",
+        "its CDR",
+        "our CDR",
         "",
     ]);
     for row in rows.iter() {
@@ -510,6 +513,8 @@ fn print_rows(rows: &mut [Row]) {
             &row.ring_error,
             &row.talk_error,
             &row.lag,
+            &row.cdr_of_asterisk,
+            &row.cdr_of_journal,
             &verdict,
         ];
         table.add_row(cells);

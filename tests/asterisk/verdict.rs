@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
+use crate::cdr::Billed;
 use crate::cel::{Transfer, Truth};
 use crate::journal::Journal;
 use crate::pbx::Pbx;
@@ -38,6 +39,9 @@ pub struct Row {
     pub talk_error: String,
     /// From the call's true end to the arrival of the notice, in milliseconds.
     pub lag: String,
+    /// Rows, and seconds of talking too many or too few, in Asterisk's own CDR and in the journal's.
+    pub cdr_of_asterisk: String,
+    pub cdr_of_journal: String,
     /// What is wrong; nothing when all is well.
     pub wrong: Vec<String>,
     /// Which times lie too far from CEL's. A machine that is busy with something else may do that to one call, not to
@@ -66,6 +70,8 @@ impl Row {
             ring_error: String::new(),
             talk_error: String::new(),
             lag: String::new(),
+            cdr_of_asterisk: String::new(),
+            cdr_of_journal: String::new(),
             wrong: vec![why],
             off: Vec::new(),
             tries: 1,
@@ -154,6 +160,8 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
         ring_error: worst(&rings),
         talk_error: worst(&talks),
         lag,
+        cdr_of_asterisk: Billed::by_asterisk(&pbx.cdr(), &truth.linkedids).against(truth.talked),
+        cdr_of_journal: Billed::by_journal(&shown).against(truth.talked),
         evidence: evidence(truth, pbx, &shown, webhook),
         wrong,
         off,
