@@ -88,6 +88,9 @@ pub enum Kind {
     Record,
     /// The channel ended.
     Hangup,
+    /// The pbx, asked about a channel, said whether it lives and in which call it is. It comes from no dialplan: it is
+    /// made of an answer here, and nobody has done anything.
+    Seen,
 }
 
 /// The way on which an event reached us.
@@ -109,6 +112,17 @@ pub enum Feed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Token(String);
+
+/// In whose session a pbx was asked about a channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The pbx.
+    pub pbx: &'a str,
+    /// The time of the event that the session told.
+    pub at: Timestamp,
+    /// Whether that was the pbx's own time.
+    pub timed: bool,
+}
 
 /// What the receiving side knows of an event that the event does not say itself.
 #[derive(Debug, Clone, Copy)]
@@ -203,6 +217,39 @@ impl Event {
         let key = self.key()?;
         let near = key.is_near(self.at) || born(&self.linkedid).is_some_and(|born| key.is_near(born));
         near.then(|| key.as_str())
+    }
+
+    /// What the pbx answered when it was asked about the channel `uid`: whether it is `alive`, and its linkedid at that
+    /// moment. `asked` is the event in whose session it was asked; the answer has its time, by the pbx's clock.
+    ///
+    /// `None` where the uniqueid makes no token: nobody is asked about such a one.
+    #[must_use]
+    pub fn seen(
+        asked: &Asked<'_>,
+        uid: &str,
+        linkedid: &str,
+        channel: &str,
+        alive: bool,
+        received: Timestamp,
+    ) -> Option<Event> {
+        let told = if alive { "alive" } else { "gone" };
+        let name = uid.get(uid.len().saturating_sub(60)..)?;
+        Some(Event {
+            token: format!("{name}-seen-{told}-{}", asked.at.as_microsecond()).parse().ok()?,
+            feed: Feed::Agi,
+            kind: Kind::Seen,
+            pbx: asked.pbx.to_owned(),
+            uid: uid.to_owned(),
+            linkedid: linkedid.to_owned(),
+            root: None,
+            seq: None,
+            at: asked.at,
+            timed: asked.timed,
+            received,
+            channel: channel.to_owned(),
+            facts: Facts::from([("told".to_owned(), told.to_owned())]),
+            agi: Facts::new(),
+        })
     }
 
     /// Whether the event is about a call of which only the key is known, and no channel.
@@ -328,7 +375,7 @@ impl fmt::Display for Token {
 }
 
 impl Kind {
-    /// Every kind, in the order in which a call usually tells them.
+    /// Every kind that may be told from outside, in the order in which a call usually tells them.
     pub const ALL: [Kind; 7] =
         [Kind::Start, Kind::Ring, Kind::Answer, Kind::Transfer, Kind::Note, Kind::Record, Kind::Hangup];
 
@@ -343,6 +390,7 @@ impl Kind {
             Kind::Note => "note",
             Kind::Record => "record",
             Kind::Hangup => "hangup",
+            Kind::Seen => "seen",
         }
     }
 }

@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// What is counted up: name, what it tells.
 const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_agi_sessions_total", "FastAGI sessions, by outcome"),
+    ("calljournal_agi_questions_total", "Questions that an Asterisk answered"),
     ("calljournal_events_accepted_total", "Events made durable, by feed"),
     ("calljournal_events_duplicate_total", "Events told before"),
     ("calljournal_calls_set_aside_total", "Calls that could not be settled"),

@@ -12,6 +12,8 @@ note-answered-before = no change: leg { $who } had answered before
 note-ended-before = no change: channel of { $who } had ended before
 note-channel-known = no change: channel of { $who } is known
 note-pbx-took = no change: the pbx took the call of { $who }
+note-lives = no change: the pbx says that the channel of { $who } lives
+note-unknown-there = no change: the pbx does not know the channel of { $who }
 note-recording-known = no change: recording known
 note-no-text = no change: text is empty
 note-no-file = no change: file is empty
@@ -22,6 +24,7 @@ note-ami-word = no change where channels are known: ast-ami says { $word }
 
 note-recording = recording noted
 note-line = line for the story
+note-gone = channel of { $who } is gone, its end was never told
 note-ended-last = channel of { $who } ended; it was the last
 note-ended = channel of { $who } ended
 note-appeared = channel of { $who } appeared

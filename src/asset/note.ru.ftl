@@ -12,6 +12,8 @@ note-answered-before = без изменений: ответ уже извест
 note-ended-before = без изменений: канал { $who } уже закрыт
 note-channel-known = без изменений: канал { $who } уже известен
 note-pbx-took = без изменений: звонок приняла АТС ({ $who })
+note-lives = без изменений: по словам АТС, канал { $who } жив
+note-unknown-there = без изменений: АТС не знает канала { $who }
 note-recording-known = без изменений: запись уже известна
 note-no-text = без изменений: текста нет
 note-no-file = без изменений: имени файла нет
@@ -22,6 +24,7 @@ note-ami-word = без изменений, если каналы известн�
 
 note-recording = запись отмечена
 note-line = строка для рассказа
+note-gone = канала { $who } уже нет, о его конце не сообщалось
 note-ended-last = канал { $who } закрыт, он был последним
 note-ended = канал { $who } закрыт
 note-appeared = появился канал { $who }

@@ -35,10 +35,14 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     let mut parts = Parts::default();
     let mut notes = vec!["duplicate: told before".to_owned(); events.len()];
     let (heard, told): (Vec<_>, Vec<_>) = in_order(events).into_iter().partition(|p| p.event.is_hearsay());
-    for placed in told {
-        notes[placed.index] = parts.take(placed);
+    for placed in &told {
+        notes[placed.index] = parts.take(*placed);
     }
     hearsay::fill_in(&mut parts, &heard, &mut notes);
+    if let (true, Some(seen)) = (parts.list.is_empty(), told.first()) {
+        // What the channel told itself is still to come.
+        parts.part(seen.event, seen.at);
+    }
     let standing = Standing {
         all_ended: parts.all_ended(),
         gap: has_gap(events),
@@ -111,6 +115,8 @@ pub(super) struct Parts {
     hooked: HashSet<String>,
     /// Those of them whose end is not known.
     open: HashSet<String>,
+    /// Those that ended at a time that nobody told, and when they were seen to be gone.
+    gone: HashMap<String, Timestamp>,
 }
 
 /// What comes from the first event that knows it and never changes.
@@ -131,6 +137,9 @@ impl Parts {
     fn take(&mut self, placed: Placed<'_>) -> String {
         let event = placed.event;
         self.belongs(event);
+        if event.kind == Kind::Seen {
+            return self.seen(placed);
+        }
         for uniqueid in [Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten() {
             self.hook(uniqueid);
         }
@@ -143,6 +152,7 @@ impl Parts {
             Kind::Note => self.remark(event, at, "text", false),
             Kind::Record => self.remark(event, at, "file", true),
             Kind::Hangup => self.hangup(event, at),
+            Kind::Seen => self.seen(placed),
         }
     }
 
@@ -163,7 +173,8 @@ impl Parts {
         if !self.hooked.contains(uniqueid) {
             self.hooked.insert(uniqueid.to_owned());
         }
-        if self.by_uniqueid(uniqueid).is_some_and(|p| p.ended.is_some()) {
+        let ended = self.by_uniqueid(uniqueid).is_some_and(|p| p.ended.is_some());
+        if ended || self.gone.contains_key(uniqueid) {
             self.open.remove(uniqueid);
         } else if !self.open.contains(uniqueid) {
             self.open.insert(uniqueid.to_owned());
@@ -280,6 +291,29 @@ impl Parts {
         }
     }
 
+    /// The pbx was asked about the channel. That it lives changes nothing but the call that it is known to be in; that it
+    /// is gone ends it, at a time that nobody knows.
+    fn seen(&mut self, placed: Placed<'_>) -> String {
+        let (event, uniqueid) = (placed.event, &placed.event.uid);
+        let who = self.by_uniqueid(uniqueid).map_or_else(|| "a channel".to_owned(), Part::who);
+        if self.by_uniqueid(uniqueid).is_some_and(|p| p.ended.is_some()) {
+            return format!("no change: channel of {who} had ended before");
+        }
+        if event.fact("told") != Some("gone") {
+            if self.gone.remove(uniqueid).is_some() {
+                self.hook(uniqueid);
+            }
+            return format!("no change: the pbx says that the channel of {who} lives");
+        }
+        // A channel that told something afterwards was not gone: two pbxes may have one name.
+        if placed.at > event.at || !self.hooked.contains(uniqueid) {
+            return format!("no change: the pbx does not know the channel of {who}");
+        }
+        self.gone.entry(uniqueid.clone()).or_insert(placed.at);
+        self.open.remove(uniqueid);
+        format!("channel of {who} is gone, its end was never told")
+    }
+
     /// The part of the event's channel; where there is none yet, it begins at `at`.
     pub fn part(&mut self, event: &Event, at: Timestamp) -> &mut Part {
         let index = match self.index.get(&event.uid) {
@@ -306,6 +340,21 @@ impl Parts {
     /// Whether every channel that is known to report has reported its end.
     pub fn all_ended(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// When a channel was seen to be gone whose end nobody told.
+    pub fn gone(&self, part: &Part) -> Option<Timestamp> {
+        if part.ended.is_some() { None } else { self.gone.get(&part.uniqueid).copied() }
+    }
+
+    /// When the call ended, once every channel has; `None` in it where that is not known: a channel whose end nobody told
+    /// may have been the last one.
+    pub fn ended_at(&self) -> Option<Option<Timestamp>> {
+        let known = self.list.iter().filter_map(|p| p.ended).max();
+        let told = |p: &&Part| p.ended.is_some();
+        let silent = self.gone.iter().filter(|(uid, _)| self.by_uniqueid(uid).filter(told).is_none());
+        let seen = silent.map(|(_, at)| *at).max();
+        self.all_ended().then(|| known.filter(|known| seen.is_none_or(|seen| *known >= seen)))
     }
 
     pub fn by_uniqueid(&self, uniqueid: &str) -> Option<&Part> {

@@ -112,18 +112,20 @@ pub(super) fn conversations(parts: &Parts) -> Vec<Conversation> {
     let first = parts.first();
     let mut all: Vec<Conversation> = people(parts)
         .filter(|part| part.role == Some(Role::Called))
-        .filter_map(|called| conversation(caller_of(parts, first, called)?, called, called.answered?))
+        .filter_map(|called| conversation(parts, caller_of(parts, first, called)?, called, called.answered?))
         .collect();
     all.sort_by_key(|c| c.began_at);
     all
 }
 
-fn conversation(caller: &Part, called: &Part, began_at: Timestamp) -> Option<Conversation> {
+fn conversation(parts: &Parts, caller: &Part, called: &Part, began_at: Timestamp) -> Option<Conversation> {
     let parted = |part: &Part| {
         let moved = part.entries.iter().filter(|e| e.transferred && e.at > began_at).map(|e| e.at);
         moved.chain(part.ended.map(|at| at.max(began_at))).min()
     };
-    let ended_at = [parted(caller), parted(called)].into_iter().flatten().min();
+    // Who was seen to be gone before the other one ended has parted at a time that nobody told.
+    let unknown = [caller, called].into_iter().filter_map(|p| parts.gone(p)).min().unwrap_or(Timestamp::MAX);
+    let ended_at = [parted(caller), parted(called)].into_iter().flatten().min().filter(|at| *at <= unknown);
     let entry = caller.entries.iter().rfind(|e| e.at <= called.started).or(caller.entries.first());
     Some(Conversation {
         caller: caller.party.clone(),
@@ -212,7 +214,7 @@ fn leg<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> Leg {
         ended_at: part.ended,
         outcome: match role {
             Role::Called => called_outcome(parts, part, others),
-            Role::Caller => caller_outcome(part, talked_ms.is_some()),
+            Role::Caller => caller_outcome(parts, part, talked_ms.is_some()),
         },
         cause: part.farewell.cause,
         ring_ms: until.filter(|_| role == Role::Called).map(|end| millis(part.started, end)),
@@ -228,8 +230,8 @@ fn picked_up<'a>(part: &'a Part, others: &Others<'a>) -> Option<Timestamp> {
     Some(ends.filter(|at| (part.started..=told).contains(at)).min().copied().unwrap_or(told))
 }
 
-fn caller_outcome(part: &Part, talked: bool) -> Outcome {
-    match (talked, part.ended) {
+fn caller_outcome(parts: &Parts, part: &Part, talked: bool) -> Outcome {
+    match (talked, part.ended.or(parts.gone(part))) {
         (true, _) => Outcome::Answered,
         (false, None) => Outcome::Open,
         (false, Some(_)) => Outcome::Unanswered,
@@ -244,7 +246,7 @@ fn called_outcome<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> 
     if let Some(known) = part.outcome {
         return known;
     }
-    let Some(ended) = part.ended else { return Outcome::Open };
+    let Some(ended) = part.ended.or(parts.gone(part)) else { return Outcome::Open };
     match part.farewell.cause {
         Some(17) => return Outcome::Busy,
         Some(21) => return Outcome::Rejected,

@@ -1,7 +1,5 @@
 //! What the parts of a call come to: where it stands, its disposition, who ended it and why.
 
-use jiff::Timestamp;
-
 use super::fold::{Part, Parts, endpoint, is_number};
 use super::identity::earlier;
 use super::legs::{Conversation, Leg, Outcome, Role, conversations, gave_up, legs, millis};
@@ -16,7 +14,7 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
     let linkedid = parts.eldest()?.to_owned();
     let answer = conversations.first();
     let started_at = parts.list.iter().map(|p| p.started).min()?;
-    let ended_at = ended_at(&parts);
+    let (over, ended_at) = (parts.all_ended(), parts.ended_at().flatten());
     let winner = answer.and_then(|c| legs.iter().find(|l| l.uniqueid == c.called_leg));
     let answered_at = winner.and_then(|l| l.answered_at);
     let direction = pinned.direction.unwrap_or_else(|| {
@@ -29,7 +27,7 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         ids: ids(&parts),
         pbx: parts.pbx.clone(),
         key: pinned.key,
-        state: state(&legs, &conversations, ended_at.is_some()),
+        state: state(&legs, &conversations, over),
         direction,
         org: pinned.org,
         trunk,
@@ -39,7 +37,7 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         started_at,
         answered_at,
         ended_at,
-        end_time_known: true,
+        end_time_known: !over || ended_at.is_some(),
         disposition: disposition(first, &legs, answer.is_some()),
         answered_by: answer.map(|c| c.called.clone()),
         hung_up_by: ended_at.and_then(|_| hung_up_by(&parts, first, &legs, conversations.last())),
@@ -106,10 +104,6 @@ fn outside_line<'p>(parts: &'p Parts, numbering: &Numbering) -> Option<&'p Part>
         called.filter(|p| numbering.trunk_of(&p.channel).is_some())
     };
     lines().find(|p| p.answered.is_some()).or_else(|| lines().next())
-}
-
-fn ended_at(parts: &Parts) -> Option<Timestamp> {
-    if parts.all_ended() { parts.list.iter().filter_map(|p| p.ended).max() } else { None }
 }
 
 fn state(legs: &[Leg], conversations: &[Conversation], ended: bool) -> State {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Arrival, Event, Feed, Kind};
+use crate::event::{Arrival, Asked, Event, Feed, Kind};
 
 const BORN: i64 = 1_795_390_723;
 
@@ -53,6 +53,15 @@ impl Told {
 
     pub(super) fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// What the pbx answered when it was asked about a channel.
+    pub(super) fn sees(mut self, at: f64, serial: usize, told: &str) -> Told {
+        let at = Timestamp::from_microsecond(BORN * 1_000_000 + (at * 1e6) as i64).unwrap();
+        let (uid, asked) = (format!("{BORN}.{serial}"), Asked { pbx: "office", at, timed: true });
+        let linkedid = format!("{BORN}.0");
+        self.events.extend(Event::seen(&asked, &uid, &linkedid, "", told == "alive", at));
+        self
     }
 
     pub(super) fn fold(&self) -> Folded {
@@ -309,6 +318,77 @@ fn the_clock_of_a_pbx_may_run_backwards_without_changing_what_happened() {
 }
 
 #[test]
+fn a_channel_that_is_gone_ends_its_call_at_a_time_that_nobody_knows() {
+    let mut told = answered();
+    told.events.truncate(3);
+    let talking = told.fold();
+    assert!(!talking.standing.all_ended);
+    for serial in [0, 1] {
+        told = told.sees(500.0, serial, "gone");
+    }
+    let Folded { call, standing, notes } = told.fold();
+    assert!(standing.all_ended);
+    assert_eq!((call.state, call.ended_at, call.end_time_known), (State::Ended, None, false));
+    assert_eq!((call.talk_ms, call.hung_up_by, call.cause), (0, None, None));
+    assert_eq!((call.disposition, call.abandoned), (Disposition::Answered, false));
+    assert_eq!(
+        notes[3..],
+        [
+            "channel of 79193393655 is gone, its end was never told",
+            "channel of 101 is gone, its end was never told",
+        ]
+    );
+    let story = told.story();
+    assert_eq!(story.last().unwrap(), "Nothing more was heard of this call; when it ended is not known");
+}
+
+#[test]
+fn a_known_end_counts_where_it_came_after_the_others_were_seen_to_be_gone() {
+    let told = answered_until_one_end(500.0, 600.0);
+    let call = told.fold().call;
+    assert_eq!((call.ended_at.map(|at| at.as_second() - BORN), call.end_time_known), (Some(600), true));
+    // They were parted at some time before.
+    assert_eq!((call.conversations[0].ended_at, call.talk_ms), (None, 0));
+    let call = answered_until_one_end(500.0, 400.0).fold().call;
+    assert_eq!((call.ended_at, call.end_time_known), (None, false));
+    assert_eq!(call.talk_ms, 394_000);
+}
+
+/// The phone is seen to be gone, and the caller tells its end.
+fn answered_until_one_end(gone: f64, ended: f64) -> Told {
+    let mut told = answered();
+    told.events.truncate(3);
+    told.sees(gone, 1, "gone").ends(ended, 0, "trunk", "cause=16,dialstatus=ANSWER")
+}
+
+#[test]
+fn an_end_that_is_told_late_counts_and_not_the_question() {
+    let whole = answered().sees(500.0, 0, "gone").sees(500.0, 1, "gone");
+    assert_eq!(whole.fold().call, answered().fold().call);
+    assert_eq!(whole.fold().notes[6], "no change: channel of 101 had ended before");
+}
+
+#[test]
+fn a_channel_that_tells_something_after_it_was_not_found_was_not_gone() {
+    let told = Told::default().comes_in().rings(0.01, 1, "101").sees(1.0, 1, "gone").answers(4.0, 1, "101");
+    let folded = told.fold();
+    assert_eq!(folded.call.state, State::Talking);
+    assert_eq!(folded.notes[2], "no change: the pbx does not know the channel of 101");
+}
+
+#[test]
+fn a_channel_that_lives_in_another_call_joins_the_two() {
+    let told = Told::default().comes_in().sees(60.0, 0, "alive");
+    let mut folded = told.fold();
+    assert_eq!(folded.notes[1], "no change: the pbx says that the channel of 79193393655 lives");
+    let mut told = told;
+    told.events[1].linkedid = format!("{}.9", BORN - 1);
+    folded = told.fold();
+    assert_eq!(folded.call.ids.len(), 2);
+    assert_eq!(folded.call.id, CallId::of("office", &told.events[1].linkedid));
+}
+
+#[test]
 fn a_name_of_another_channel_never_becomes_the_callers() {
     let told = Told::default().tell(0.0, 0, "PJSIP/trunk", Kind::Start, "num=79193393655,exten=1").tell(
         1.0,
@@ -327,21 +407,25 @@ fn any_call() -> impl Strategy<Value = Vec<Event>> {
 
 /// Arbitrary events on three channels of two linkedids: what no Asterisk would say.
 fn any_events() -> impl Strategy<Value = Vec<Event>> {
-    let one = (0..7usize, 0..3usize, 0..2usize, 0..6u32, 0..20i64, 0..4usize, 0..4usize);
+    let one = (0..8usize, 0..3usize, 0..2usize, 0..6u32, 0..20i64, 0..4usize, 0..4usize);
     proptest::collection::vec(one, 1..16).prop_map(|all| {
         all.into_iter()
             .map(|(kind, uid, lid, seq, second, chan, dials)| {
+                let told = ["gone", "alive"][dials % 2];
                 let dials = ["", "", ",dials=101&102", ",dials=103"][dials];
-                let (kind, chan) = (Kind::ALL[kind], ["PJSIP/101-1", "Local/9@x-1;1", "SIP/102-2", ""][chan]);
+                let kind = Kind::ALL.get(kind).copied().unwrap_or(Kind::Seen);
+                let chan = ["PJSIP/101-1", "Local/9@x-1;1", "SIP/102-2", ""][chan];
                 let args = format!(
                     "v=1,token={uid}-{seq}-{kind}-{second},uid={BORN}.{uid},lid={BORN}.{lid},seq={seq},\
                      t={},chan={chan},num=10{uid},exten=1{seq},by=PJSIP/101-1,caller={BORN}.{lid},cause={second},\
-                     dialedpeername={chan},dialedtime_ms={second}000,answeredtime_ms={second}00{dials}",
+                     dialedpeername={chan},dialedtime_ms={second}000,answeredtime_ms={second}00,told={told}{dials}",
                     BORN + second
                 );
                 let at = Timestamp::from_second(BORN + 30).unwrap();
                 let arrival = Arrival { feed: Feed::Spool, pbx: "p", at };
-                Event::from_args(kind, args.split(',').map(str::as_bytes), arrival).unwrap()
+                let event = Event::from_args(kind, args.split(',').map(str::as_bytes), arrival).unwrap();
+                // An answer of the pbx is not one of the events that its channel counts.
+                Event { seq: event.seq.filter(|_| kind != Kind::Seen), ..event }
             })
             .collect()
     })

@@ -132,6 +132,8 @@ pub struct Call {
     pub gap_ms: u64,
     /// A call of which nothing is heard for so many seconds ends as unknown.
     pub lost_after_s: u64,
+    /// How long a channel is silent before its Asterisk is asked whether it lives, in seconds; 0 asks nothing.
+    pub ask_after_s: u64,
     /// Language of the story.
     pub locale: String,
     /// Time zone in which people read times: `system` or an IANA name.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::settle::{Round, Terms, Told, round};
 use super::{Inner, Shared, accept};
 use crate::clock::Stopwatch;
-use crate::store::{Lane, StoreError, calls};
+use crate::store::{Lane, StoreError, calls, ledger};
 
 /// Longest sleep before the clock is asked again: the machine's clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -33,12 +33,16 @@ const ELSEWHERE: Duration = Duration::from_millis(20);
 /// How often it is looked for what other nodes left, where there may be any.
 const OTHERS: Duration = Duration::from_secs(1);
 
+/// Most events of open calls that are read at the start.
+const MOST_REMEMBERED: usize = 100_000;
+
 /// How often it is told how far settling is behind.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the intake is stopped.
 pub(super) async fn drive(inner: Shared) {
     try_again(&inner).await;
+    remember_the_living(&inner).await;
     let mut healthy = true;
     let mut gauged = Stopwatch::start();
     let mut abreast = Stopwatch::start();
@@ -88,6 +92,19 @@ async fn try_again(inner: &Inner) {
         Ok(0) => {}
         Ok(calls) => tracing::info!(calls, "calls that were set aside are tried again"),
         Err(e) => tracing::warn!(error = %e, "what was set aside stays so until the next start"),
+    }
+}
+
+/// Once at the start: which channels lived when the last process ended.
+async fn remember_the_living(inner: &Inner) {
+    if inner.policy.ask_after.is_none() {
+        return;
+    }
+    match inner.store.read("open calls", |db| ledger::of_open_calls(db, MOST_REMEMBERED)).await {
+        Ok(entries) => {
+            inner.hear(&entries.into_iter().filter_map(|e| e.into_event().ok()).collect::<Vec<_>>())
+        }
+        Err(e) => tracing::warn!(error = %e, "channels whose end is not told are found by silence alone"),
     }
 }
 

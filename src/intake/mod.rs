@@ -4,29 +4,35 @@
 //!   that is all that a phone call waits for
 //! - `settle`: fold the calls that new events touch and write what follows from them, in one transaction
 //! - `recent`: the events of the last large call
+//! - [`living`]: the channels that are believed to live, and what their pbx is to be asked about them
+//! - `series`: what the uniqueids of a pbx show of its Asterisk
 //! - `deadlines`: look again at calls that may be over by now
 //!
 //! A crash between the two steps loses nothing: what is unsettled is settled after the next start.
 
 pub mod accept;
 mod deadlines;
+pub mod living;
 mod recent;
+mod series;
 mod settle;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Numbering, Rules};
 use crate::clock::Clock;
-use crate::event::Event;
+use crate::event::{Asked, Event};
 pub use crate::store::ledger::SpoolMark;
 use crate::store::{Lane, Store, StoreError, ledger};
 pub use accept::{Receipt, Refused};
+use living::{Finding, Living, Question};
 
 /// Who wants to be told of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub struct Subscription {
 pub struct Policy {
     /// When a call is over.
     pub rules: Rules,
+    /// How long a channel is silent before its pbx is asked whether it lives. `None`: nobody is asked anything.
+    pub ask_after: Option<SignedDuration>,
     /// Whose numbers and lines they are.
     pub numbering: Numbering,
     /// Who is told.
@@ -49,9 +57,9 @@ pub struct Policy {
 }
 
 impl From<Rules> for Policy {
-    /// No numbers are known and nobody is told.
+    /// No numbers are known, nobody is asked and nobody is told.
     fn from(rules: Rules) -> Policy {
-        Policy { rules, numbering: Numbering::default(), subscriptions: Vec::new() }
+        Policy { rules, ask_after: None, numbering: Numbering::default(), subscriptions: Vec::new() }
     }
 }
 
@@ -70,6 +78,7 @@ struct Inner {
     clock: Clock,
     policy: Policy,
     recent: recent::Recent,
+    living: Mutex<Living>,
     waiting: Arc<Mutex<accept::Waiting>>,
     /// Rung when there may be something to settle.
     appended: Arc<Notify>,
@@ -83,6 +92,37 @@ impl Inner {
     fn is_released(&self) -> bool {
         self.released.load(Ordering::SeqCst)
     }
+
+    /// Makes known which channels live and which have ended.
+    fn hear<'e>(&self, events: impl IntoIterator<Item = &'e Event>) {
+        for event in events {
+            let finding = lock(&self.living).hear(event);
+            say(&event.pbx, finding);
+        }
+    }
+}
+
+fn lock(living: &Mutex<Living>) -> MutexGuard<'_, Living> {
+    living.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn say(pbx: &str, finding: Option<Finding>) {
+    match finding {
+        None => {}
+        Some(Finding::Restart) => {
+            tracing::info!(pbx, "Asterisk seems to have been started again; it is asked which channels live");
+        }
+        Some(Finding::CannotTell) => tracing::info!(
+            pbx,
+            "this Asterisk has no CHANNEL_EXISTS() (since 16.22 and 18.8): a call whose end is not told ends as \
+             unknown after [call] lost_after_s"
+        ),
+        Some(Finding::TwoOfOneName) => tracing::warn!(
+            pbx,
+            "two Asterisks seem to go by this name, and calls of one may be taken for the other's: give each its \
+             own CALLJOURNAL_PBX"
+        ),
+    }
 }
 
 impl Intake {
@@ -92,6 +132,7 @@ impl Intake {
         let inner = Arc::new(Inner {
             store,
             clock,
+            living: Mutex::new(Living::new(policy.ask_after, policy.rules.lost)),
             policy,
             recent: recent::Recent::default(),
             waiting: Arc::default(),
@@ -109,6 +150,7 @@ impl Intake {
     /// # Errors
     /// [`Refused`]: none of them is known to be in the log; to hand them in again does no harm.
     pub async fn accept(&self, events: Vec<Event>) -> Result<Receipt, Refused> {
+        self.inner.hear(&events);
         accept::accept(&self.inner, events, None).await
     }
 
@@ -117,7 +159,25 @@ impl Intake {
     /// # Errors
     /// As [`Intake::accept`]; the mark then stays where it was.
     pub async fn accept_marked(&self, events: Vec<Event>, mark: SpoolMark) -> Result<Receipt, Refused> {
+        self.inner.hear(&events);
         accept::accept(&self.inner, events, Some(mark)).await
+    }
+
+    /// What the pbx of `event` is to be asked in the session that told it; mostly nothing.
+    #[must_use]
+    pub fn questions(&self, event: &Event) -> Vec<Question> {
+        self.inner.hear([event]);
+        lock(&self.inner.living).questions(event, self.inner.clock.now())
+    }
+
+    /// Takes in what a pbx answered. What cannot be written is asked again another time.
+    pub async fn answered(&self, asked: Asked<'_>, answers: Vec<(Question, String)>) {
+        let now = self.inner.clock.now();
+        let (events, finding) = lock(&self.inner.living).answers(&asked, &answers, now);
+        say(asked.pbx, finding);
+        if let Err(error) = self.accept(events).await {
+            tracing::debug!(%error, "what a pbx answered could not be written");
+        }
     }
 
     /// For how long the oldest waiting append waits; `None` where none does.

@@ -153,6 +153,7 @@ impl Group {
 fn policy(config: &Config) -> anyhow::Result<Policy> {
     Ok(Policy {
         rules: rules(&config.call),
+        ask_after: ask_after(&config.call),
         numbering: numbering(config)?,
         subscriptions: subscriptions(config),
     })
@@ -174,6 +175,11 @@ fn rules(call: &config::Call) -> Rules {
         gap: ms(call.gap_ms),
         lost: SignedDuration::from_secs(i64::try_from(call.lost_after_s).unwrap_or(i64::MAX)),
     }
+}
+
+fn ask_after(call: &config::Call) -> Option<SignedDuration> {
+    let seconds = i64::try_from(call.ask_after_s).unwrap_or(i64::MAX);
+    (seconds > 0).then(|| SignedDuration::from_secs(seconds))
 }
 
 fn subscriptions(config: &Config) -> Vec<Subscription> {

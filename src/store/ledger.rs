@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use super::db::on;
-use super::schema::{events, members, spool_marks};
+use super::schema::{calls, events, members, spool_marks};
 use super::{Db, StoreError, bulk, ready};
 use crate::event::Event;
 
@@ -283,6 +283,25 @@ pub fn unsettled_of<'a>(
             Ok(waiting().filter(events::uid.eq_any(uids)).limit(most as i64).load(c)?)
         }
     }
+}
+
+/// The events of calls that are not over, and those of which no call was made yet, in the order of acceptance:
+/// about `most` at most.
+///
+/// # Errors
+/// When the database refuses.
+pub fn of_open_calls(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError> {
+    let open = calls::table.filter(calls::due_us.is_not_null()).order(calls::due_us.desc()).select(calls::id);
+    let open: Vec<String> = on!(db, c => open.load(c))?;
+    let mut found = unsettled(db, most)?;
+    for call in &open {
+        if found.len() >= most {
+            break;
+        }
+        found.extend(events_of(db, [call.as_str()])?);
+    }
+    found.sort_by_key(|entry| entry.id);
+    Ok(found)
 }
 
 /// How many events no call was folded with yet.

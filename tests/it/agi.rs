@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod lines;
+mod questions;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

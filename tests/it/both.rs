@@ -14,6 +14,8 @@ mod keep;
 mod kill;
 #[path = "large.rs"]
 mod large;
+#[path = "living.rs"]
+mod living;
 #[path = "notify.rs"]
 mod notify;
 #[path = "push/mod.rs"]

@@ -33,8 +33,9 @@ impl Journal {
         let clock = Clock::manual(Timestamp::from_second(second).unwrap());
         let store = Store::open(&super::url(dir.path())).unwrap();
         let crm = Subscription { endpoint: "crm".into(), kinds: vec!["call.ended".into()] };
-        let intake =
-            Intake::start(store.clone(), clock.clone(), Policy { subscriptions: vec![crm], ..RULES.into() });
+        let ask_after = Some(SignedDuration::from_secs(300));
+        let policy = Policy { subscriptions: vec![crm], ask_after, ..RULES.into() };
+        let intake = Intake::start(store.clone(), clock.clone(), policy);
         Journal { dir, clock, store, intake }
     }
 

@@ -3,10 +3,11 @@
 //! A phone call stands still while it waits here, so nothing that one peer does or leaves undone may hold up
 //! another: each session is a task with deadlines counted from its connection, bounded in memory, and a panic
 //! in it ends it alone. What is not kept in time is answered `FAILURE`, and the dialplan writes it to its
-//! spool. Knows of the store only what [`Door`] says.
+//! spool. Knows of the store only what [`Door`] says, and asks an Asterisk only what the door wants to know.
 
 pub(super) mod complaints;
 mod low_water;
+mod request;
 pub mod session;
 pub mod wire;
 
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use metrics::{counter, gauge, histogram};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -28,15 +30,17 @@ use tracing::{debug, warn};
 
 use self::complaints::Complaints;
 use self::session::{Action, Answer, Ending, Input, Outcome, Phase, Session};
-use self::wire::Command;
+use self::wire::{Command, Uniqueid};
 use crate::clock::{Clock, Stopwatch};
 use crate::config;
-use crate::event::Event;
+use crate::event::{Asked, Event};
+use crate::intake::living::{About, QUESTIONS, Question};
 use crate::intake::{Intake, Refused};
 
 const SESSIONS_TOTAL: &str = "calljournal_agi_sessions_total";
 const SESSIONS_OPEN: &str = "calljournal_agi_sessions";
 const ACK_SECONDS: &str = "calljournal_agi_ack_seconds";
+const QUESTIONS_TOTAL: &str = "calljournal_agi_questions_total";
 
 /// Connections that the kernel holds until they are accepted. A ring group of many phones comes in one burst.
 const BACKLOG: u32 = 1024;
@@ -72,6 +76,21 @@ pub trait Door: Clone + Send + Sync + 'static {
 
     /// How long the oldest event that is not durable yet has waited; `None` where none waits.
     fn oldest_wait(&self) -> Option<Duration>;
+
+    /// What the pbx of `event` is to be asked in its session, the first [`QUESTIONS`] at most. Mostly nothing: each
+    /// question holds up a phone call.
+    fn questions(&self, _event: &Event) -> Vec<Question> {
+        Vec::new()
+    }
+
+    /// Takes in what was answered, after the session.
+    fn answered(
+        &self,
+        _asked: Asked<'_>,
+        _answers: Vec<(Question, String)>,
+    ) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 impl Door for Intake {
@@ -86,6 +105,14 @@ impl Door for Intake {
 
     fn oldest_wait(&self) -> Option<Duration> {
         Intake::oldest_wait(self)
+    }
+
+    fn questions(&self, event: &Event) -> Vec<Question> {
+        Intake::questions(self, event)
+    }
+
+    async fn answered(&self, asked: Asked<'_>, answers: Vec<(Question, String)>) {
+        Intake::answered(self, asked, answers).await;
     }
 }
 
@@ -181,6 +208,47 @@ struct Desk<D> {
 struct Subject {
     call: String,
     channel: String,
+    errand: Option<Errand>,
+}
+
+/// What a session has to ask, and what came of it.
+struct Errand {
+    pbx: String,
+    at: Timestamp,
+    timed: bool,
+    questions: Vec<Question>,
+    answers: Vec<Vec<u8>>,
+}
+
+impl Errand {
+    /// `None` where there is nothing to ask. What has not the form of a uniqueid is never asked about.
+    fn of(event: &Event, mut questions: Vec<Question>) -> Option<Errand> {
+        questions.truncate(QUESTIONS);
+        questions.retain(|question| command(question).is_some());
+        let (pbx, at, timed) = (event.pbx.clone(), event.at, event.timed);
+        (!questions.is_empty()).then_some(Errand { pbx, at, timed, questions, answers: Vec::new() })
+    }
+
+    fn commands(&self) -> impl Iterator<Item = Command> {
+        self.questions.iter().filter_map(command)
+    }
+
+    async fn hand_in(self, door: &impl Door) {
+        let text = |said: Vec<u8>| String::from_utf8_lossy(&said).into_owned();
+        let answers: Vec<_> = self.questions.into_iter().zip(self.answers.into_iter().map(text)).collect();
+        counter!(QUESTIONS_TOTAL).increment(answers.len() as u64);
+        if !answers.is_empty() {
+            door.answered(Asked { pbx: &self.pbx, at: self.at, timed: self.timed }, answers).await;
+        }
+    }
+}
+
+fn command(question: &Question) -> Option<Command> {
+    let channel = Uniqueid::new(&question.uid)?;
+    Some(match question.about {
+        About::Life => Command::lives(&channel),
+        About::Linkedid => Command::linkedid_of(&channel),
+    })
 }
 
 impl<D: Door> Desk<D> {
@@ -232,7 +300,10 @@ impl<D: Door> Desk<D> {
             let input = match action {
                 Action::Wait => hear(stream, &mut buffer, phase, deadline.as_mut(), stopped.as_mut()).await,
                 Action::Store(event) => {
-                    *subject = Subject { call: event.linkedid.clone(), channel: event.channel.clone() };
+                    let errand = Errand::of(&event, self.door.questions(&event));
+                    session.will_ask(errand.iter().flat_map(Errand::commands));
+                    *subject =
+                        Subject { call: event.linkedid.clone(), channel: event.channel.clone(), errand };
                     self.store(*event, deadline.as_mut()).await
                 }
                 Action::Send(command) => {
@@ -245,10 +316,17 @@ impl<D: Door> Desk<D> {
                     if !sent {
                         return Ending { outcome: Outcome::ClosedEarly, why: "".into() };
                     }
-                    histogram!(ACK_SECONDS).record(opened.elapsed());
+                    if phase == Phase::Reply {
+                        histogram!(ACK_SECONDS).record(opened.elapsed());
+                    }
                     hear(stream, &mut buffer, phase, deadline.as_mut(), stopped.as_mut()).await
                 }
-                Action::Close(ending) => return ending,
+                Action::Close(ending) => {
+                    if let Some(errand) = &mut subject.errand {
+                        errand.answers = session.answers();
+                    }
+                    return ending;
+                }
             };
             action = session.step(input, self.clock.now());
         }
@@ -259,7 +337,7 @@ impl<D: Door> Desk<D> {
         Duration::from_millis(match phase {
             Phase::Prelude => self.agi.prelude_timeout_ms,
             Phase::Store => self.agi.ack_timeout_ms,
-            Phase::Reply => self.agi.session_timeout_ms,
+            Phase::Reply | Phase::Questions => self.agi.session_timeout_ms,
         })
     }
 
@@ -280,7 +358,7 @@ impl<D: Door> Desk<D> {
     /// One line about how a session ended: in the debug log where all is well, rate-limited where it is not.
     fn report(&self, peer: IpAddr, ending: &Ending, subject: &Subject) {
         let (outcome, why) = (ending.outcome.as_str(), ending.why.as_ref());
-        let Subject { call, channel } = subject;
+        let Subject { call, channel, .. } = subject;
         if why.is_empty() {
             debug!(%peer, outcome, call, channel, "FastAGI session");
         } else if call.is_empty() {
@@ -317,7 +395,7 @@ async fn hear<'b>(
 ) -> Input<'b> {
     let stopping = async {
         stopped.await;
-        if phase == Phase::Reply {
+        if matches!(phase, Phase::Reply | Phase::Questions) {
             sleep(LINGER).await;
         }
     };
@@ -349,6 +427,10 @@ impl<D: Door> Open<D> {
         self.desk.report(self.peer, &ending, &subject);
         // However it goes, all is said: the peer closes too, or the time is over.
         let _ = timeout(LINGER, part(&mut stream, ending.outcome)).await;
+        drop(stream);
+        if let Some(errand) = subject.errand {
+            errand.hand_in(&self.desk.door).await;
+        }
     }
 }
 

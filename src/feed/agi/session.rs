@@ -3,20 +3,18 @@
 //! It decides what is an event, what is answered and when a session is over, and is handed the time. It does
 //! not know where bytes come from, how long anything takes, or who keeps events.
 //!
-//! The order is fixed: prelude, then the event to the store, then exactly one command (the ack, each command
-//! costs Asterisk three messages on its own bus), then the reply, then the end.
+//! The order is fixed: prelude, then the event to the store, then one command (the ack, each command costs Asterisk
+//! three messages on its own bus), then its reply, then the end. Where it was told what to ask, each question and its
+//! reply stand before that end.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use percent_encoding::percent_decode;
 
+use super::request::Terms;
 use super::wire::{Command, Prelude, Replies, Reply, Stop};
 use crate::config::Secret;
-use crate::event::{Arrival, Event, Facts, Feed, Kind, clean};
-
-/// Most `agi_*` lines that are kept with an event. Asterisk sends 22.
-const MAX_AGI_LINES: usize = 64;
+use crate::event::Event;
 
 /// What happened since the last step.
 #[derive(Debug)]
@@ -136,16 +134,19 @@ pub enum Phase {
     Store,
     /// The reply to the ack.
     Reply,
+    /// The reply to a question.
+    Questions,
 }
 
 /// One conversation.
 #[derive(Debug)]
 pub struct Session<'a> {
-    /// The pbx to assume where the event names none.
-    pbx: &'a str,
-    secret: Option<&'a Secret>,
-    keep_lines: bool,
+    terms: Terms<'a>,
     state: State,
+    /// What is to be asked once the ack was replied to; the first comes last.
+    questions: Vec<Command>,
+    /// What each question that was asked was answered, in their order.
+    answers: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -153,6 +154,7 @@ enum State {
     Prelude(Prelude),
     Storing { ack: Command, replies: Replies },
     Replying { outcome: Outcome, replies: Replies },
+    Asking { outcome: Outcome, replies: Replies },
     Closed,
 }
 
@@ -160,13 +162,31 @@ impl<'a> Session<'a> {
     /// A conversation with a peer of which nothing was read yet. `secret` is what it must send, if anything.
     #[must_use]
     pub fn new(pbx: &'a str, secret: Option<&'a Secret>) -> Session<'a> {
-        Session { pbx, secret, keep_lines: true, state: State::Prelude(Prelude::default()) }
+        let terms = Terms { pbx, secret, keep_lines: true };
+        Session {
+            terms,
+            state: State::Prelude(Prelude::default()),
+            questions: Vec::new(),
+            answers: Vec::new(),
+        }
     }
 
     /// Whether its event carries Asterisk's own `agi_*` lines, which it does unless this says no.
     #[must_use]
     pub fn keeping_lines(self, keep_lines: bool) -> Session<'a> {
-        Session { keep_lines, ..self }
+        Session { terms: Terms { keep_lines, ..self.terms }, ..self }
+    }
+
+    /// What is to be asked after the ack. Whoever decides that sees to it that it is rare and little.
+    pub fn will_ask(&mut self, questions: impl IntoIterator<Item = Command>) {
+        self.questions = questions.into_iter().collect();
+        self.questions.reverse();
+    }
+
+    /// What was answered, to the first questions in their order; the others were not answered.
+    #[must_use]
+    pub fn answers(self) -> Vec<Vec<u8>> {
+        self.answers
     }
 
     /// What the session waits for.
@@ -176,6 +196,7 @@ impl<'a> Session<'a> {
             State::Prelude(_) => Phase::Prelude,
             State::Storing { .. } => Phase::Store,
             State::Replying { .. } | State::Closed => Phase::Reply,
+            State::Asking { .. } => Phase::Questions,
         }
     }
 
@@ -184,7 +205,8 @@ impl<'a> Session<'a> {
         let (state, action) = match std::mem::replace(&mut self.state, State::Closed) {
             State::Prelude(prelude) => self.read_prelude(prelude, input, now),
             State::Storing { ack, replies } => hear_store(ack, replies, input),
-            State::Replying { outcome, replies } => read_reply(outcome, replies, input),
+            State::Replying { outcome, replies } => self.read_reply(outcome, replies, input),
+            State::Asking { outcome, replies } => self.read_answer(outcome, replies, input),
             State::Closed => (State::Closed, close(Outcome::ClosedEarly, "")),
         };
         self.state = state;
@@ -216,7 +238,7 @@ impl<'a> Session<'a> {
         now: Timestamp,
     ) -> Result<(State, Action), Ending> {
         let malformed = |why: String| ending(Outcome::Malformed, why);
-        let event = self.read_event(prelude, now)?;
+        let event = self.terms.read_event(prelude, now)?;
         // The type of the token allows no other characters than the command does.
         let ack = Command::ack(event.token.as_str())
             .ok_or_else(|| malformed("the token cannot be sent back".to_owned()))?;
@@ -236,27 +258,33 @@ impl<'a> Session<'a> {
         Ok((State::Storing { ack, replies }, Action::Store(Box::new(event))))
     }
 
-    fn read_event(&self, prelude: &Prelude, now: Timestamp) -> Result<Event, Ending> {
-        let malformed = |why: String| ending(Outcome::Malformed, why);
-        let args = arguments(prelude).ok_or_else(|| {
-            malformed("the arguments are not numbered from agi_arg_1: a value holds a line feed".to_owned())
-        })?;
-        if let Some(wanted) = self.secret {
-            let given = args.iter().find_map(|arg| arg.strip_prefix(b"secret="));
-            let given: Vec<u8> = percent_decode(given.unwrap_or_default()).collect();
-            if !same(&given, wanted.reveal().as_bytes()) {
-                let why = "argument secret is missing or wrong: set CALLJOURNAL_SECRET to the server's [agi] secret";
-                return Err(ending(Outcome::RefusedSecret, why));
+    /// Whatever is replied to the ack, the event is kept.
+    fn read_reply(&mut self, outcome: Outcome, mut replies: Replies, input: Input<'_>) -> (State, Action) {
+        match hear_reply(&mut replies, input) {
+            Heard::Done(_) => self.ask_next(outcome, replies),
+            Heard::Refused => (State::Closed, close(outcome, "")),
+            Heard::Nothing => (State::Replying { outcome, replies }, Action::Wait),
+            Heard::End(why) => (State::Closed, close(outcome, why)),
+        }
+    }
+
+    fn ask_next(&mut self, outcome: Outcome, replies: Replies) -> (State, Action) {
+        match self.questions.pop() {
+            Some(question) => (State::Asking { outcome, replies }, Action::Send(question)),
+            None => (State::Closed, close(outcome, "")),
+        }
+    }
+
+    /// A question that is not answered is the last one: what is wrong with it is wrong with the others too.
+    fn read_answer(&mut self, outcome: Outcome, mut replies: Replies, input: Input<'_>) -> (State, Action) {
+        match hear_reply(&mut replies, input) {
+            Heard::Done(value) => {
+                self.answers.push(value.unwrap_or_default());
+                self.ask_next(outcome, replies)
             }
+            Heard::Nothing => (State::Asking { outcome, replies }, Action::Wait),
+            Heard::Refused | Heard::End(_) => (State::Closed, close(outcome, "")),
         }
-        let kind: Kind = kind(prelude).parse().map_err(|e| malformed(format!("{e}")))?;
-        let open = args.into_iter().filter(|arg| !is_secret(arg));
-        let arrival = Arrival { feed: Feed::Agi, pbx: self.pbx, at: now };
-        let mut event = Event::from_args(kind, open, arrival).map_err(|e| malformed(format!("{e}")))?;
-        if self.keep_lines {
-            event.agi = agi_lines(prelude);
-        }
-        Ok(event)
     }
 }
 
@@ -286,99 +314,51 @@ fn hear_store(ack: Command, mut replies: Replies, input: Input<'_>) -> (State, A
     (State::Replying { outcome, replies }, Action::Send(ack))
 }
 
-fn read_reply(outcome: Outcome, mut replies: Replies, input: Input<'_>) -> (State, Action) {
-    let why = match input {
+/// What the peer replied to the last command.
+enum Heard {
+    /// The command was carried out.
+    Done(Option<Vec<u8>>),
+    /// The channel is gone or the command is barred (510, 511 and 520).
+    Refused,
+    /// Nothing whole yet.
+    Nothing,
+    /// No more will come.
+    End(Cow<'static, str>),
+}
+
+fn hear_reply(replies: &mut Replies, input: Input<'_>) -> Heard {
+    match input {
         Input::Bytes(piece) => {
             replies.take(piece);
             loop {
                 match replies.next_reply() {
                     Ok(Reply::Hangup | Reply::Trying) => {}
-                    // 510, 511 and 520 too: the channel is gone or the command is barred, the event is kept.
-                    Ok(Reply::Done { .. } | Reply::Refused(_)) => break "".into(),
-                    Err(Stop::Incomplete) => return (State::Replying { outcome, replies }, Action::Wait),
-                    Err(Stop::Malformed(reason)) => break reason.to_string().into(),
+                    Ok(Reply::Done { value, .. }) => return Heard::Done(value),
+                    Ok(Reply::Refused(_)) => return Heard::Refused,
+                    Err(Stop::Incomplete) => return Heard::Nothing,
+                    Err(Stop::Malformed(reason)) => return Heard::End(reason.to_string().into()),
                 }
             }
         }
-        Input::Stored(_) => return (State::Replying { outcome, replies }, Action::Wait),
-        Input::Eof | Input::Deadline | Input::Stopping => Cow::Borrowed(""),
-    };
-    (State::Closed, Action::Close(Ending { outcome, why }))
+        Input::Stored(_) => Heard::Nothing,
+        Input::Eof | Input::Deadline | Input::Stopping => Heard::End("".into()),
+    }
 }
 
 fn close(outcome: Outcome, why: impl Into<Cow<'static, str>>) -> Action {
     Action::Close(ending(outcome, why))
 }
 
-fn ending(outcome: Outcome, why: impl Into<Cow<'static, str>>) -> Ending {
+pub(super) fn ending(outcome: Outcome, why: impl Into<Cow<'static, str>>) -> Ending {
     Ending { outcome, why: why.into() }
-}
-
-/// The values of `agi_arg_1`, `agi_arg_2`, … or `None` where they are not numbered like that.
-///
-/// Asterisk always does so (`res_agi.c`, `setup_env`). A caller's name with a line feed in it could forge lines
-/// that stand before the real arguments; then a number comes twice.
-fn arguments(prelude: &Prelude) -> Option<Vec<&[u8]>> {
-    let mut args = Vec::new();
-    for (name, value) in prelude.headers() {
-        if let Some(number) = name.strip_prefix(b"agi_arg_") {
-            args.push(value);
-            if number != args.len().to_string().as_bytes() {
-                return None;
-            }
-        }
-    }
-    Some(args)
-}
-
-/// The last segment of the request's path without its query, empty where there is none.
-///
-/// `agi_network_script` is the path (absent when the URL has none), `agi_request` the whole URL. Both come
-/// before any line that holds a caller's text, so the first counts.
-fn kind(prelude: &Prelude) -> String {
-    let header = |wanted: &[u8]| prelude.headers().find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    let path = header(b"agi_network_script").or_else(|| header(b"agi_request").and_then(path_of_url));
-    let path = path.unwrap_or_default().split(|&b| b == b'?').next().unwrap_or_default();
-    let last = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    String::from_utf8_lossy(last).into_owned()
-}
-
-fn path_of_url(url: &[u8]) -> Option<&[u8]> {
-    let authority = url.windows(3).position(|w| w == b"://")? + 3;
-    let slash = url[authority..].iter().position(|&b| b == b'/')?;
-    Some(&url[authority + slash + 1..])
-}
-
-/// The lines that are no arguments, made clean. The first of two with one name is kept.
-fn agi_lines(prelude: &Prelude) -> Facts {
-    let mut kept = Facts::new();
-    for (name, value) in prelude.headers().filter(|(name, _)| !name.starts_with(b"agi_arg_")) {
-        if kept.len() == MAX_AGI_LINES {
-            break;
-        }
-        kept.entry(clean(name)).or_insert_with(|| clean(value));
-    }
-    kept
-}
-
-/// A secret is taken out of the facts wherever it stands, and also where none is wanted.
-fn is_secret(arg: &[u8]) -> bool {
-    arg == b"secret" || arg.starts_with(b"secret=")
-}
-
-/// Compares in a time that depends on the length of what was given alone.
-fn same(given: &[u8], wanted: &[u8]) -> bool {
-    let mut difference = given.len() ^ wanted.len();
-    for (at, byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ wanted.get(at).unwrap_or(&0));
-    }
-    std::hint::black_box(difference) == 0
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::request::MAX_AGI_LINES;
     use super::*;
+    use crate::event::Kind;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! FastAGI's lines as bytes: what an Asterisk sends first, what it replies, and the two things said to it.
+//! FastAGI's lines as bytes: what an Asterisk sends first, what it replies, and the four things said to it.
 //!
 //! Pure and total: any bytes give a value, [`Stop::Incomplete`] or [`Stop::Malformed`], in whatever pieces they
 //! come, and each byte is looked at once for a line end. Asterisk sends values raw (`res_agi.c`, `setup_env`):
@@ -210,7 +210,36 @@ fn reply(line: &[u8]) -> Option<Reply> {
     parsed.ok().map(|(_, reply)| reply)
 }
 
-/// What is said to an Asterisk. There are two such things and no other way to make one, so nothing that a call
+/// A channel's name that may stand in a question: `[systemname-]epoch.serial`, by the form
+/// `^([A-Za-z0-9_.-]{1,64}-)?[0-9]{1,12}\.[0-9]{1,10}$`.
+///
+/// Asterisk executes what it is asked to expand, `${SHELL(…)}` too. This type has no other way in than the check of
+/// each byte, and nothing else ever becomes a part of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uniqueid(String);
+
+impl Uniqueid {
+    /// `None` where the text has not that form.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Uniqueid> {
+        let (system, own) = match text.rsplit_once('-') {
+            Some((system, own)) => (Some(system), own),
+            None => (None, text),
+        };
+        let named = |s: &str| (1..=64).contains(&s.len()) && s.bytes().all(is_plain);
+        let digits = |s: &str, most| (1..=most).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+        let (second, serial) = own.split_once('.')?;
+        (system.is_none_or(named) && digits(second, 12) && digits(serial, 10))
+            .then(|| Uniqueid(text.to_owned()))
+    }
+}
+
+/// `A-Z a-z 0-9 . _ -`
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+/// What is said to an Asterisk. There are four such things and no other way to make one, so nothing that a call
 /// or a peer brings along can ever become a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command(Vec<u8>);
@@ -221,8 +250,7 @@ impl Command {
     /// `None` where the token is not 1 to 96 of `A-Z a-z 0-9 . _ -`.
     #[must_use]
     pub fn ack(token: &str) -> Option<Command> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        let plain = (1..=96).contains(&token.len()) && token.bytes().all(allowed);
+        let plain = (1..=96).contains(&token.len()) && token.bytes().all(is_plain);
         plain.then(|| Command(format!("SET VARIABLE CALLJOURNAL_ACK \"{token}\"\n").into_bytes()))
     }
 
@@ -230,6 +258,18 @@ impl Command {
     #[must_use]
     pub fn failure() -> Command {
         Command(b"FAILURE\n".to_vec())
+    }
+
+    /// Whether a channel of that Asterisk lives: the reply's value is `1` or `0`. Permitted on a dead channel too.
+    #[must_use]
+    pub fn lives(channel: &Uniqueid) -> Command {
+        Command(format!("GET FULL VARIABLE ${{CHANNEL_EXISTS({})}}\n", channel.0).into_bytes())
+    }
+
+    /// The present linkedid of a channel of that Asterisk; empty where there is no such channel.
+    #[must_use]
+    pub fn linkedid_of(channel: &Uniqueid) -> Command {
+        Command(format!("GET FULL VARIABLE ${{IMPORT({},CHANNEL(linkedid))}}\n", channel.0).into_bytes())
     }
 
     /// The line as it is sent, with its line end.
@@ -391,6 +431,26 @@ mod tests {
                 && token.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
             let expected = plain.then(|| format!("SET VARIABLE CALLJOURNAL_ACK \"{token}\"\n").into_bytes());
             prop_assert_eq!(Command::ack(&token).map(|c| c.as_bytes().to_vec()), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_form_of_a_uniqueid_makes_a_question(
+            text in prop_oneof![
+                "\\PC{0,90}", "([A-Za-z0-9_.-]{0,66}-)?[0-9]{0,13}\\.[0-9]{0,11}",
+                "[0-9]{1,3}\\.[0-9]{1,3}[)}${}SHEL(id) \n\"]{0,12}",
+            ]
+        ) {
+            let form = regex_lite::Regex::new(r"\A(?:[A-Za-z0-9_.-]{1,64}-)?[0-9]{1,12}\.[0-9]{1,10}\z").unwrap();
+            let uniqueid = Uniqueid::new(&text);
+            prop_assert_eq!(uniqueid.is_some(), form.is_match(&text));
+            if let Some(uniqueid) = uniqueid {
+                let lives = format!("GET FULL VARIABLE ${{CHANNEL_EXISTS({text})}}\n");
+                let linkedid = format!("GET FULL VARIABLE ${{IMPORT({text},CHANNEL(linkedid))}}\n");
+                prop_assert_eq!(Command::lives(&uniqueid), Command(lives.into_bytes()));
+                prop_assert_eq!(Command::linkedid_of(&uniqueid), Command(linkedid.into_bytes()));
+            }
         }
     }
 
