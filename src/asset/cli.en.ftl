@@ -65,6 +65,7 @@ outcome-busy = busy
 outcome-rejected = rejected
 outcome-cancelled = cancelled
 outcome-unreachable = unreachable
+outcome-forwarded = forwarded
 outcome-unanswered = nobody answered
 event-unsettled = not settled yet
 events-idle = { $count ->

@@ -65,6 +65,7 @@ outcome-busy = занято
 outcome-rejected = звонок отклонён
 outcome-cancelled = звонящий не дождался
 outcome-unreachable = не дозвонились
+outcome-forwarded = переадресация
 outcome-unanswered = никто не ответил
 event-unsettled = ещё не разобрано
 events-idle = { $count ->

@@ -14,6 +14,80 @@ rejected = { $who } declined
 unreachable = { $who } could not be reached
 no-answer = { $who } did not answer for { $wait }
 
+rang-often = Rang repeatedly: { $who }
+times = { $who } { $count ->
+    [1] once
+    [2] twice
+   *[other] { $count } times
+}
+forwarded = { $who } sent the call on to { $to }
+elsewhere = another number
+
+menu = { $named ->
+    [yes] Heard the menu { $name }
+   *[no] Heard the menu
+}
+menu-chose = { $named ->
+    [yes] Chose { $digits } in the menu { $name }
+   *[no] Chose { $digits } in the menu
+}
+menu-nothing = { $named ->
+    [yes] Chose nothing in the menu { $name }
+   *[no] Chose nothing in the menu
+}
+menu-wrong = { $named ->
+    [yes] Pressed what the menu { $name } does not have
+   *[no] Pressed what the menu does not have
+}
+queue = { $named ->
+    [yes] Joined the queue { $name }
+   *[no] Joined the queue
+}
+queue-behind = { $named ->
+    [yes] Joined the queue { $name } as number { $position }
+   *[no] Joined the queue as number { $position }
+}
+queue-waited = { $named ->
+    [yes] Waited { $wait } in the queue { $name }
+   *[no] Waited { $wait } in the queue
+}
+queue-timeout = { $named ->
+    [yes] Nobody in the queue { $name } answered for { $wait }
+   *[no] Nobody in the queue answered for { $wait }
+}
+queue-unmanned = { $named ->
+    [yes] Nobody was there in the queue { $name }
+   *[no] Nobody was there in the queue
+}
+queue-full = { $named ->
+    [yes] Too many were waiting in the queue { $name }
+   *[no] Too many were waiting in the queue
+}
+queue-left = { $named ->
+    [yes] Left the queue { $name } after { $wait }
+   *[no] Left the queue after { $wait }
+}
+voicemail = { $named ->
+    [yes] Reached the voicemail of { $name }
+   *[no] Reached the voicemail
+}
+voicemail-left = { $named ->
+    [yes] Left a voicemail for { $name }
+   *[no] Left a voicemail
+}
+voicemail-nothing = { $named ->
+    [yes] Reached the voicemail of { $name } and left no message
+   *[no] Reached the voicemail and left no message
+}
+conference = { $named ->
+    [yes] Entered the conference room { $name }
+   *[no] Entered a conference room
+}
+announcement = { $named ->
+    [yes] Heard the announcement { $name }
+   *[no] Heard an announcement
+}
+
 transferred-blind = { $who } transferred the call to { $to }
 transferred-attended = { $who } transferred the call to { $to } after speaking with them
 
@@ -25,6 +99,12 @@ ended-called = Ended by { $who } after { $talk }
 ended-pbx = Ended by the phone system after { $talk }
 ended = Ended after { $talk }
 gave-up = The caller gave up after { $wait }
+gave-up-queue = { $named ->
+    [yes] The caller gave up after { $wait } in the queue { $name }
+   *[no] The caller gave up after { $wait } in the queue
+}
+ended-caller-way = The caller hung up after { $wait }
+ended-pbx-way = The phone system ended the call after { $wait }
 unanswered = Nobody answered; the call ended after { $wait }
 not-connected = The call was not put through
 lost = Nothing more was heard of this call; when it ended is not known

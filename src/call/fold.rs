@@ -14,6 +14,7 @@ use super::hearsay;
 use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
 use super::outcome::finish;
+use super::steps::Saying;
 use super::{Call, Direction, How, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
 use crate::event::{Event, Kind};
 
@@ -81,6 +82,8 @@ pub(super) struct Part {
     pub dials: Vec<Dial>,
     /// Each time it entered the dialplan, by itself or by a transfer.
     pub entries: Vec<Entry>,
+    /// What it said of menus, queues, voicemail and the like.
+    pub sayings: Vec<Saying>,
 }
 
 /// A channel enters the dialplan.
@@ -149,6 +152,7 @@ impl Parts {
             Kind::Ring => self.ring(event, at),
             Kind::Answer => self.answer(event, at),
             Kind::Transfer => self.transfer(event, at),
+            Kind::Note if event.fact("step").is_some() => self.step(event, at),
             Kind::Note => self.remark(event, at, "text", false),
             Kind::Record => self.remark(event, at, "file", true),
             Kind::Hangup => self.hangup(event, at),
@@ -255,6 +259,12 @@ impl Parts {
         note
     }
 
+    fn step(&mut self, event: &Event, at: Timestamp) -> String {
+        let part = self.part(event, at);
+        part.says(event, at);
+        format!("{} goes on to {}", part.who(), step_name(event))
+    }
+
     fn remark(&mut self, event: &Event, at: Timestamp, fact: &str, recording: bool) -> String {
         self.part(event, at);
         match event.fact(fact) {
@@ -278,6 +288,7 @@ impl Parts {
         fill(&mut said.dialstatus, event.fact("dialstatus"));
         fill(&mut said.source, event.fact("hangupsource"));
         part.dial_left(event, at);
+        part.says(event, at);
         let who = part.who();
         if part.ended.is_some() {
             return format!("no change: channel of {who} had ended before");
@@ -404,6 +415,7 @@ impl Part {
             made_up: false,
             dials: Vec::new(),
             entries: Vec::new(),
+            sayings: Vec::new(),
         }
     }
 
@@ -455,6 +467,18 @@ impl Pinned {
             "int" => Some(Direction::Internal),
             _ => None,
         });
+    }
+}
+
+/// What a `note` calls the step that begins, in the words that have a form in `note.*.ftl`.
+fn step_name(event: &Event) -> &'static str {
+    match event.fact("step") {
+        Some("menu") => "a menu",
+        Some("queue") => "a queue",
+        Some("voicemail") => "voicemail",
+        Some("conference") => "a conference",
+        Some("announcement") => "an announcement",
+        _ => "a step that is not known",
     }
 }
 

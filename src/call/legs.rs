@@ -6,11 +6,15 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Party;
 use super::fold::{Part, Parts};
+
+/// How long before a caller's channel the phones end that he gave up on: no queue tries again sooner, and no person
+/// leaves an announcement before it was heard.
+const GIVES_UP_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// One channel's part in a call: who called, who was rung, who talked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +62,7 @@ pub enum Role {
 }
 
 /// What came of a leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Still in the dialplan, or ringing.
@@ -77,6 +81,8 @@ pub enum Outcome {
     Cancelled,
     /// Could not be reached.
     Unreachable,
+    /// The phone sent its caller on to another number.
+    Forwarded,
     /// A calling channel that ended before anybody answered.
     Unanswered,
 }
@@ -251,15 +257,20 @@ fn called_outcome<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> 
         Some(17) => return Outcome::Busy,
         Some(21) => return Outcome::Rejected,
         Some(26) => return Outcome::Elsewhere,
+        Some(23) => return Outcome::Forwarded,
         Some(18 | 19) => return Outcome::NoAnswer,
-        Some(1..=15 | 20 | 22..=25 | 27..=30 | 32..=111) => return Outcome::Unreachable,
+        Some(1..=15 | 20 | 22 | 24 | 25 | 27..=30 | 32..=111) => return Outcome::Unreachable,
         _ => {}
+    }
+    // A phone that ends its own ringing without a cause has sent the caller on (302); later Asterisks say cause 23.
+    if part.farewell.source.as_deref() == Some(&part.channel) && part.farewell.cause.is_none() {
+        return Outcome::Forwarded;
     }
     // Dial hangs up the losers one after another before the winner is told: both rang at one time.
     let won = |&(started, at): &(Timestamp, Timestamp)| started <= ended && at >= part.started;
     if others.rivals(part).is_some_and(|rivals| rivals.won.iter().any(won)) {
         Outcome::Elsewhere
-    } else if caller_of(parts, others.first, part).is_some_and(gave_up) {
+    } else if caller_of(parts, others.first, part).is_some_and(|caller| gave_up_on(caller, ended)) {
         Outcome::Cancelled
     } else {
         Outcome::NoAnswer
@@ -270,6 +281,12 @@ fn called_outcome<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> 
 pub(super) fn gave_up(caller: &Part) -> bool {
     let said = &caller.farewell;
     said.dialstatus.as_deref() == Some("CANCEL") || said.source.as_deref() == Some(&caller.channel)
+}
+
+/// Whether the caller gave up, and the phone that ended at `ended` was one of those that rang then.
+fn gave_up_on(caller: &Part, ended: Timestamp) -> bool {
+    let then = caller.ended.is_none_or(|end| end <= ended.saturating_add(GIVES_UP_WITHIN).unwrap_or(ended));
+    then && gave_up(caller)
 }
 
 fn people(parts: &Parts) -> impl Iterator<Item = &Part> {

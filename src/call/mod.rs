@@ -7,6 +7,7 @@
 //! - `fold`: events to [`Call`], with a short note on what each event did
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
+//! - `steps`: what was done with a caller between ringing phones: menus, queues, voicemail
 //! - [`story`]: the call told line by line, for people
 //! - [`note`]: what one event did, for people
 //! - [`why`]: which events make a line of the story
@@ -24,6 +25,7 @@ pub mod note;
 mod numbering;
 mod order;
 mod outcome;
+mod steps;
 pub mod story;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ pub use fold::{Folded, fold};
 pub use identity::CallId;
 pub use legs::{Conversation, Leg, Outcome, Role};
 pub use numbering::{BadPattern, Numbering};
+pub use steps::{Choice, Left, Step, Voicemail, What};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -94,8 +97,20 @@ pub struct Call {
     pub talk_ms: i64,
     /// Whether the caller gave up before anybody answered.
     pub abandoned: bool,
+    /// The first queue that the caller waited in.
+    #[serde(default)]
+    pub queue: Option<String>,
+    /// Waiting in all queues, in milliseconds; `None` where there was none.
+    #[serde(default)]
+    pub queue_wait_ms: Option<i64>,
+    /// Whether the caller reached a voicemail box.
+    #[serde(default)]
+    pub voicemail: Option<Voicemail>,
     /// In order of time.
     pub transfers: Vec<Transfer>,
+    /// What was done with the caller on the way, in order of time.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// Texts from the dialplan, in order of time.
     pub remarks: Vec<Remark>,
     /// Who talked with whom, in order of time.

@@ -3,6 +3,7 @@
 use super::fold::{Part, Parts, endpoint, is_number};
 use super::identity::earlier;
 use super::legs::{Conversation, Leg, Outcome, Role, conversations, gave_up, legs, millis};
+use super::steps::{Step, Voicemail, What, steps};
 use super::{Call, CallId, Direction, Disposition, Numbering, Side, State};
 
 /// The whole call; `None` where there is no part.
@@ -21,6 +22,7 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         direction(&parts, first, pinned.source.number.as_deref(), pinned.destination.as_deref(), numbering)
     });
     let trunk = pinned.trunk.or_else(|| trunk(&parts, first, direction, numbering));
+    let steps = steps(&parts, &legs, &conversations);
     let waited_until = answered_at.or(first.ended).or(ended_at);
     Some(Call {
         id: CallId::of(&parts.pbx, &linkedid),
@@ -44,13 +46,37 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         cause: ended_at.and_then(|_| last_to_end(&parts)?.farewell.cause),
         wait_ms: waited_until.map(|until| millis(started_at, until)),
         talk_ms: conversations.iter().map(|c| c.talk_ms).sum(),
-        abandoned: answer.is_none() && gave_up(first),
+        abandoned: answer.is_none() && voicemail(&steps) != Some(Voicemail::Left) && gave_up(first),
+        queue: steps.iter().find_map(|step| match &step.what {
+            What::Queue { name, .. } => Some(name.clone().unwrap_or_default()),
+            _ => None,
+        }),
+        queue_wait_ms: queue_wait_ms(&steps),
+        voicemail: voicemail(&steps),
         transfers: parts.transfers.clone(),
+        steps,
         remarks: parts.remarks.clone(),
         linkedid,
         conversations,
         legs,
     })
+}
+
+fn queue_wait_ms(steps: &[Step]) -> Option<i64> {
+    let waits = steps.iter().filter_map(|step| match step.what {
+        What::Queue { wait_ms, .. } => Some(wait_ms.unwrap_or(0)),
+        _ => None,
+    });
+    waits.reduce(|all, one| all.saturating_add(one))
+}
+
+fn voicemail(steps: &[Step]) -> Option<Voicemail> {
+    let boxes = steps.iter().filter_map(|step| match step.what {
+        What::Voicemail { message: Some(true), .. } => Some(Voicemail::Left),
+        What::Voicemail { .. } => Some(Voicemail::Reached),
+        _ => None,
+    });
+    boxes.max()
 }
 
 /// The id of each linkedid that the call was ever known by, the earliest first.

@@ -3,19 +3,19 @@
 //! Works on the finished [`Call`] alone, so what is told is what the call is. The texts are Fluent files under
 //! `asset/`; this file decides what is worth a line and in which order. No channel names, no technical words.
 
+mod ringing;
+mod way;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::legs::{Leg, Outcome, Role, millis};
+use super::legs::{Outcome, millis};
 use super::words::{Language, Texts, Value, Words};
 use super::{Call, Direction, How, Party, Side};
 
 /// The sentences of a story, and how long something took.
 pub const TEXTS: Texts =
     Texts { en: include_str!("../asset/story.en.ftl"), ru: include_str!("../asset/story.ru.ftl") };
-
-/// Phones that begin to ring within this time are told in one line, in milliseconds.
-const TOGETHER_MS: i64 = 1000;
 
 /// One thing that a person cares for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ pub fn tell(call: &Call, locale: &str) -> Vec<Line> {
 #[must_use]
 pub fn tell_in(call: &Call, words: &Words) -> Vec<Line> {
     let mut lines = vec![beginning(call, words)];
-    lines.extend(ringing(call, words));
-    lines.extend(call.legs.iter().filter_map(|leg| outcome(leg, words)));
+    lines.extend(way::lines(call, words));
+    lines.extend(ringing::lines(call, words));
     lines.extend(call.transfers.iter().map(|t| {
         let id = if t.how == How::Blind { "transferred-blind" } else { "transferred-attended" };
         let target = Party { number: t.to.clone(), name: None };
@@ -84,47 +84,6 @@ fn beginning(call: &Call, words: &Words) -> Line {
     line(words, call.started_at, id, &[("who", &who), ("to", &to.unwrap_or_default())])
 }
 
-/// One line for phones that ring together.
-fn ringing(call: &Call, words: &Words) -> Vec<Line> {
-    let mut together: Vec<Vec<&Leg>> = Vec::new();
-    for leg in call.legs.iter().filter(|l| l.role == Role::Called && l.ring_ms != Some(0)) {
-        let joins = |legs: &&mut Vec<&Leg>| {
-            let first = legs[0];
-            first.caller == leg.caller
-                && first.group == leg.group
-                && millis(first.started_at, leg.started_at) < TOGETHER_MS
-        };
-        match together.last_mut().filter(joins) {
-            Some(legs) => legs.push(leg),
-            None => together.push(vec![leg]),
-        }
-    }
-    let tell = |legs: &Vec<&Leg>| {
-        let who = legs.iter().map(|l| party(&l.party, words)).collect::<Vec<_>>().join(", ");
-        let mut values = vec![("who", Value::Text(&who)), ("count", legs.len().into())];
-        values.extend(legs[0].group.as_ref().map(|group| ("group", group.into())));
-        let id = if legs[0].group.is_some() { "rang-group" } else { "rang" };
-        Line { at: legs[0].started_at, text: words.say(id, &values) }
-    };
-    together.iter().map(tell).collect()
-}
-
-/// What came of a phone that rang; of those that lost the race, or that the caller gave up on, there is nothing
-/// to tell.
-fn outcome(leg: &Leg, words: &Words) -> Option<Line> {
-    let id = match leg.outcome {
-        Outcome::Answered if leg.role == Role::Called => "answered",
-        Outcome::Busy => "busy",
-        Outcome::Rejected => "rejected",
-        Outcome::Unreachable => "unreachable",
-        Outcome::NoAnswer => "no-answer",
-        _ => return None,
-    };
-    let at = leg.answered_at.or(leg.ended_at)?;
-    let wait = words.duration(leg.ring_ms.unwrap_or(0));
-    Some(line(words, at, id, &[("who", &party(&leg.party, words)), ("wait", &wait)]))
-}
-
 fn ending(call: &Call, words: &Words) -> Option<Line> {
     if !call.end_time_known {
         let at =
@@ -134,6 +93,9 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
     let at = call.ended_at?;
     let wait = words.duration(call.wait_ms.unwrap_or(0));
     let Some(last) = call.conversations.last() else {
+        if let Some(text) = way::ending(call, &wait, words) {
+            return Some(Line { at, text });
+        }
         let id = match (call.abandoned, call.legs.iter().any(|l| l.outcome == Outcome::NoAnswer)) {
             (true, _) => "gave-up",
             (false, true) => "unanswered",

@@ -49,6 +49,10 @@ pub fn transferred() -> Call {
             by: party("102", None),
             to: Some("105".into()),
         }],
+        queue: None,
+        queue_wait_ms: None,
+        voicemail: None,
+        steps: Vec::new(),
         remarks: Vec::new(),
         conversations: Vec::new(),
         legs: vec![Leg {

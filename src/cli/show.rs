@@ -275,6 +275,7 @@ fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Rejected => "outcome-rejected",
         Outcome::Cancelled => "outcome-cancelled",
         Outcome::Unreachable => "outcome-unreachable",
+        Outcome::Forwarded => "outcome-forwarded",
         Outcome::Unanswered => "outcome-unanswered",
     }
 }

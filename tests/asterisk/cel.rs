@@ -130,7 +130,9 @@ impl Truth {
 
     /// Takes in when the phone at `endpoint` got its INVITE.
     pub fn invited(&mut self, endpoint: &str, at: Option<i64>) {
-        for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint) {
+        // Who is rung again has an INVITE for each time, and the first of them alone is known.
+        let rang = |leg: &&mut Leg| at.is_some_and(|at| (leg.started..=leg.ended).contains(&at));
+        for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint).filter(rang) {
             leg.invited = at;
         }
     }

@@ -24,7 +24,7 @@ pub const FAR_ENDS: [(u16, &str); 2] = [(191, "trunk"), (192, "trunk2")];
 const RING_SECONDS: u32 = 20;
 
 /// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
-const CONTEXTS: [&str; 15] = [
+const CONTEXTS: [&str; 16] = [
     "from-trunk",
     "test-h-only",
     "test-handler-only",
@@ -38,6 +38,7 @@ const CONTEXTS: [&str; 15] = [
     "test-macros-by-hand",
     "test-unsaid",
     "test-nobodys-line",
+    "test-hard",
     "from-trunk-calljournal",
     "org1_incoming",
 ];
@@ -335,6 +336,11 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         ("@RTP_FIRST@", rtp_first.to_string()),
         ("@RTP_LAST@", (rtp_first + 499).to_string()),
         ("@CALL_HANGUPCALL@", hangupcall.to_owned()),
+        // The answer's subroutine is the eighth argument of Queue(), the seventh where there is no macro's before it.
+        (
+            "@QUEUE_ANSWER@",
+            if root.has_macro() { ",,,calljournal-answer" } else { ",,calljournal-answer" }.to_owned(),
+        ),
         ("@HOOK_END@", if root.has_macro() { "MacroExit()" } else { "Return()" }.to_owned()),
     ];
     if house == House::AstLite {

@@ -135,6 +135,8 @@ pub struct Expect {
     pub unsaid: &'static [&'static str],
     /// Who transferred, and to whom.
     pub transfer: Option<(&'static str, &'static str)>,
+    /// What was done with the caller on the way, a step a text: `queue support answered`.
+    pub steps: &'static [&'static str],
     /// What came of each phone's leg.
     pub outcomes: &'static [(&'static str, &'static str)],
     /// The legs that were rung in a group, and its name; all others were not.
@@ -153,6 +155,7 @@ pub const ANSWERED: Expect = Expect {
     notes: &[],
     unsaid: &["Local"],
     transfer: None,
+    steps: &[],
     outcomes: &[("101", "answered")],
     groups: &[],
 };
@@ -169,6 +172,7 @@ pub const UNANSWERED: Expect = Expect {
     notes: &[],
     unsaid: &["Local"],
     transfer: None,
+    steps: &[],
     outcomes: &[],
     groups: &[],
 };
@@ -190,8 +194,14 @@ pub const PLAIN: Scenario = Scenario {
 };
 
 /// What is played one after another on each Asterisk.
-pub const SCENARIOS: &[&[Scenario]] =
-    &[PLAINS, crate::unsaid::SCENARIOS, crate::freepbx::SCENARIOS, crate::astlite::SCENARIOS];
+pub const SCENARIOS: &[&[Scenario]] = &[
+    PLAINS,
+    crate::ringing::SCENARIOS,
+    crate::queues::SCENARIOS,
+    crate::unsaid::SCENARIOS,
+    crate::freepbx::SCENARIOS,
+    crate::astlite::SCENARIOS,
+];
 
 /// Calls through the shipped example, and through dialplans that differ from it in one thing each.
 const PLAINS: &[Scenario] = &[

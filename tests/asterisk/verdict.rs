@@ -257,6 +257,8 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
         must("transfers[0].to", &call["transfers"][0]["to"], to.into());
         must("transfers[0].how", &call["transfers"][0]["how"], "blind".into());
     }
+    let steps: Vec<String> = call["steps"].as_array().into_iter().flatten().map(step).collect();
+    must("steps", &json!(steps), json!(expect.steps));
     for (number, outcome) in expect.outcomes {
         let leg = leg(call, |leg| leg["number"] == *number && leg["role"] == "called");
         must(&format!("outcome of {number}"), &leg["outcome"], (*outcome).into());
@@ -268,6 +270,19 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
             expect.groups.iter().find(|(number, _)| leg["number"] == *number).map(|(_, group)| *group);
         must(&format!("group of {}", leg["number"]), &leg["group"], group.into());
     }
+}
+
+/// What was done with a caller, in a few words: those that a scenario has.
+fn step(step: &Value) -> String {
+    let by = step["by"]["number"].as_str();
+    let told = ["step", "name", "mailbox", "room", "digits", "left", "to"].map(|key| step[key].as_str());
+    let mut words: Vec<&str> = told.into_iter().flatten().chain(by).collect();
+    words.extend(match step["message"].as_bool() {
+        Some(true) => Some("message"),
+        Some(false) => Some("no-message"),
+        None => None,
+    });
+    words.join(" ")
 }
 
 /// Ringing and talking of the call and of each leg: the errors in microseconds.

@@ -5,6 +5,7 @@
 
 mod agi;
 mod cluster;
+mod dialplan;
 mod file;
 mod freepbx;
 mod layout;
