@@ -260,7 +260,8 @@ fn whole_call(rows: &[Row]) -> Option<Truth> {
         return None;
     }
     let last = |event: &str| rows.iter().filter(|row| row.event == event).map(|row| row.at).max();
-    let ended = last("LINKEDID_END").filter(|at| Some(*at) >= last("CHAN_END"))?;
+    // Threads of one Asterisk write beside each other: the last channel's own row may be some microseconds younger.
+    let ended = last("LINKEDID_END").filter(|at| Some(*at + 10_000) >= last("CHAN_END"))?;
     let begun = || rows.iter().filter(|row| row.event == "CHAN_START");
     let first = begun().next()?;
     let talks = talks(&rows);
