@@ -39,6 +39,8 @@ pub struct Journal {
     /// Where Asterisk reaches it: `127.0.0.1:port`.
     pub agi: String,
     process: Option<Child>,
+    /// What is set beside the file.
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Journal {
@@ -60,7 +62,13 @@ impl Journal {
             http,
             agi: format!("127.0.0.1:{agi}"),
             process: None,
+            settings: Vec::new(),
         })
+    }
+
+    /// Sets a key by its variable, from the next start on.
+    pub fn set(&mut self, name: &'static str, value: &'static str) {
+        self.settings.push((name, value));
     }
 
     /// Runs `serve`; returns when it says that it is ready.
@@ -84,11 +92,23 @@ impl Journal {
     }
 
     fn is_ready(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.http)) else { return false };
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-        let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
-        let mut answer = [0; 12];
-        asked.is_ok() && stream.read_exact(&mut answer).is_ok() && answer.ends_with(b" 200")
+        self.page("/readyz").is_some_and(|page| page.starts_with("HTTP/1.1 200"))
+    }
+
+    /// How many questions the Asterisks have answered since it was started.
+    pub fn answers(&self) -> u64 {
+        let page = self.page("/metrics").unwrap_or_default();
+        let line = page.lines().find_map(|line| line.strip_prefix("calljournal_agi_questions_total "));
+        line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+
+    fn page(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
     }
 
     /// Stops it as a service manager would, and waits for its clean end.
@@ -148,7 +168,7 @@ impl Journal {
         // However the tests end, no server outlives them.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_calljournal")]);
-        command.arg("--config").arg(&self.config);
+        command.arg("--config").arg(&self.config).envs(self.settings.iter().copied());
         command
     }
 }

@@ -11,6 +11,7 @@ mod cel;
 mod cluster;
 mod freepbx;
 mod journal;
+mod loss;
 mod media;
 mod pbx;
 mod phone;
@@ -49,7 +50,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let named = |scenario: &Scenario| scenario.name.contains(&wishes.filter);
-    if !SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(named) {
+    if !SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(named)
+        && !loss::named(&wishes.filter)
+    {
         println!("asterisk: no call is named {:?}", wishes.filter);
         return ExitCode::SUCCESS;
     }
@@ -125,7 +128,7 @@ enum Store {
 /// A store that is there: its name for people, and its URL for the run in a directory.
 struct Found {
     name: String,
-    url: Box<dyn Fn(&Path) -> String>,
+    url: Box<dyn Fn(&Path) -> String + Sync>,
 }
 
 impl Store {
@@ -213,6 +216,10 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
         measured = stage.groups_of_ten(&mut rows)?;
         Ok(rows)
     })?);
+
+    if !wishes.oracle_only {
+        rows.extend(loss::rows(roots, directory.path(), &wishes.filter, &store.url)?);
+    }
 
     if wishes.oracle_only {
         rows.retain(|row| !row.wrong.is_empty());

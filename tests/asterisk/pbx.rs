@@ -36,6 +36,7 @@ const CONTEXTS: [&str; 16] = [
     "test-macros",
     "test-macro-arguments",
     "test-macros-by-hand",
+    "test-silent",
     "test-unsaid",
     "test-nobodys-line",
     "test-hard",
@@ -169,11 +170,7 @@ impl Pbx {
         configure(root, house, run, &name, server, &ports)?;
         fs::create_dir_all(spool)?;
 
-        let mut command = enter(root, run, spool);
-        command.args(["/usr/sbin/asterisk", "-f", "-C", "/srv/etc/asterisk.conf"]);
-        let log = fs::File::create(run.join("console.log"))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let process = command.spawn().context("starting Asterisk (needs root, unshare and chroot)")?;
+        let process = run_asterisk(root, run, spool)?;
 
         let mut pbx = Pbx {
             name,
@@ -188,6 +185,21 @@ impl Pbx {
         };
         pbx.wait_until_booted()?;
         Ok(pbx)
+    }
+
+    /// Ends it as a crash would, with all that it does.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Starts it once more as it was, after it was killed.
+    pub fn start_again(&mut self) -> Result<()> {
+        // What it leaves behind would look like a console that answers.
+        let _ = fs::remove_file(self.run.join("run/asterisk.ctl"));
+        self.process = run_asterisk(&self.root, &self.run, &self.spool)?;
+        self.wait_until_booted()
     }
 
     fn wait_until_booted(&mut self) -> Result<()> {
@@ -287,6 +299,14 @@ impl Drop for Pbx {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn run_asterisk(root: &Root, run: &Path, spool: &Path) -> Result<Child> {
+    let mut command = enter(root, run, spool);
+    command.args(["/usr/sbin/asterisk", "-f", "-C", "/srv/etc/asterisk.conf"]);
+    let log = fs::File::options().create(true).append(true).open(run.join("console.log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.spawn().context("starting Asterisk (needs root, unshare and chroot)")
 }
 
 /// A command inside the root, in which `run` is /srv, its `home` is /home, and `spool` is where the dialplan writes its

@@ -65,6 +65,8 @@ pub enum Step {
     HangUp,
     /// Until the call is over.
     Over,
+    /// Is gone, without a word.
+    Vanish,
 }
 
 /// A script. When it is done the phone stays until all of its calls are over.
@@ -130,6 +132,9 @@ impl Phone {
         };
         let thread = thread::spawn(move || -> Result<Diary> {
             for step in self.steps {
+                if step == Step::Vanish {
+                    return Ok(line.diary);
+                }
                 line.act(step).with_context(|| format!("{step:?}"))?;
             }
             line.until("the end of all its calls", |line| line.calls.iter().all(Call::is_over))?;
@@ -306,6 +311,7 @@ impl Line {
                 })?;
             }
             Step::Connect => self.connect()?,
+            Step::Vanish => {}
             Step::HangUp => {
                 if let Some(call) = self.calls.iter().rposition(|call| call.stage == Stage::Up) {
                     self.request(call, "BYE", &[], "")?;
