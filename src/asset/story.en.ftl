@@ -96,6 +96,7 @@ remark = { $text }
 
 ended-caller = Ended by the caller after { $talk }
 ended-called = Ended by { $who } after { $talk }
+ended-lost = The connection was lost after { $talk }
 ended-pbx = Ended by the phone system after { $talk }
 ended = Ended after { $talk }
 gave-up = The caller gave up after { $wait }

@@ -11,9 +11,11 @@
 //! - [`story`]: the call told line by line, for people
 //! - [`note`]: what one event did, for people
 //! - [`why`]: which events make a line of the story
+//! - [`cause`]: why a channel ended, for people
 //! - [`words`]: texts in the reader's language
 //! - [`cdr`]: rows with the columns of Asterisk's own CDR
 
+pub mod cause;
 pub mod cdr;
 mod dials;
 pub mod ending;

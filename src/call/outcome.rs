@@ -4,7 +4,7 @@ use super::fold::{Part, Parts, endpoint, is_number};
 use super::identity::earlier;
 use super::legs::{Conversation, Leg, Outcome, Role, conversations, gave_up, legs, millis};
 use super::steps::{Step, Voicemail, What, steps};
-use super::{Call, CallId, Direction, Disposition, Numbering, Side, State};
+use super::{Call, CallId, Direction, Disposition, Numbering, Side, State, cause};
 
 /// The whole call; `None` where there is no part.
 pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
@@ -43,7 +43,7 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         disposition: disposition(first, &legs, answer.is_some()),
         answered_by: answer.map(|c| c.called.clone()),
         hung_up_by: ended_at.and_then(|_| hung_up_by(&parts, first, &legs, conversations.last())),
-        cause: ended_at.and_then(|_| last_to_end(&parts)?.farewell.cause),
+        cause: ended_at.and_then(|_| why(&parts, conversations.last())),
         wait_ms: waited_until.map(|until| millis(started_at, until)),
         talk_ms: conversations.iter().map(|c| c.talk_ms).sum(),
         abandoned: answer.is_none() && voicemail(&steps) != Some(Voicemail::Left) && gave_up(first),
@@ -187,6 +187,10 @@ fn hung_up_by(parts: &Parts, first: &Part, legs: &[Leg], last: Option<&Conversat
     if caller.end_heard || called.end_heard {
         return None;
     }
+    // The connection broke.
+    if lost(caller).or(lost(called)).is_some() {
+        return None;
+    }
     // After a transfer Asterisk names nobody: who ended first has hung up.
     Some(side(if called.ended < caller.ended { called } else { caller }))
 }
@@ -200,6 +204,18 @@ fn who_gave_up(first: &Part, legs: &[Leg]) -> Side {
     } else {
         Side::Pbx
     }
+}
+
+/// Why the call ended: what broke the last conversation, else what its last channel says.
+fn why(parts: &Parts, last: Option<&Conversation>) -> Option<u16> {
+    let leg = |uniqueid: &str| parts.by_uniqueid(uniqueid).and_then(lost);
+    let broken = last.and_then(|last| leg(&last.caller_leg).or_else(|| leg(&last.called_leg)));
+    broken.or_else(|| last_to_end(parts)?.farewell.cause)
+}
+
+/// The cause of a channel's end where that was a lost connection: nobody is named who hung up.
+fn lost(part: &Part) -> Option<u16> {
+    part.farewell.cause.filter(|cause| part.farewell.source.is_none() && cause::is_loss(*cause))
 }
 
 fn last_to_end(parts: &Parts) -> Option<&Part> {
@@ -254,6 +270,22 @@ mod tests {
     fn a_call_from_outside_that_is_sent_on_to_outside_came_in() {
         let (direction, _) = worked_out("PJSIP/other", "79193393655", "73512020318", Some("PJSIP/line"));
         assert_eq!(direction, Direction::Inbound);
+    }
+
+    /// Whichever of the two ends first by some microseconds.
+    #[test]
+    fn who_falls_off_the_network_has_not_hung_up_and_nor_has_the_other() {
+        for (caller, phone) in [(9.0, 9.001), (9.001, 9.0)] {
+            let told = Told::default()
+                .comes_in()
+                .rings(0.01, 1, "101")
+                .answers(3.0, 1, "101")
+                .ends(caller, 0, "trunk", "cause=16,dialstatus=ANSWER")
+                .ends(phone, 1, "101", "cause=44");
+            let call = told.fold().call;
+            assert_eq!((call.hung_up_by, call.cause), (None, Some(44)));
+            assert_eq!(told.story().last().unwrap(), "The connection was lost after 6 s");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::legs::{Outcome, millis};
 use super::words::{Language, Texts, Value, Words};
-use super::{Call, Direction, How, Party, Side};
+use super::{Call, Direction, How, Party, Side, cause};
 
 /// The sentences of a story, and how long something took.
 pub const TEXTS: Texts =
@@ -107,6 +107,7 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
         Some(Side::Caller) => "ended-caller",
         Some(Side::Called) => "ended-called",
         Some(Side::Pbx) => "ended-pbx",
+        None if call.cause.is_some_and(cause::is_loss) => "ended-lost",
         None => "ended",
     };
     let whole = words.duration(call.answered_at.map_or(0, |answered| millis(answered, at)));

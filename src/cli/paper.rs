@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::call::words::{Language, Texts, Value, Words};
-use crate::call::{note, story};
+use crate::call::{cause, note, story};
 
 /// The sentences of the command line.
 pub const TEXTS: Texts =
@@ -44,7 +44,11 @@ impl Paper {
     /// Paper for who reads `language`.
     #[must_use]
     pub fn new(colour: bool, zone: TimeZone, language: Language) -> Paper {
-        Paper { colour, zone, words: Words::new(language, &[&TEXTS, &story::TEXTS, &note::TEXTS]) }
+        Paper {
+            colour,
+            zone,
+            words: Words::new(language, &[&TEXTS, &story::TEXTS, &note::TEXTS, &cause::TEXTS]),
+        }
     }
 
     /// Paper without colour, times in UTC.

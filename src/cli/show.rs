@@ -9,7 +9,7 @@ use super::calls;
 use super::paper::{Ink, Paper};
 use crate::call::story::{self, Line};
 use crate::call::why::why;
-use crate::call::{Call, Direction, Leg, Numbering, Outcome, Party, Role, Side, note};
+use crate::call::{Call, Direction, Leg, Numbering, Outcome, Party, Role, Side, cause, note};
 use crate::event::Event;
 use crate::store::Store;
 use crate::store::query::{StoredCall, StoredEvent};
@@ -194,7 +194,7 @@ fn legs(legs: &[Leg], paper: &Paper) -> String {
             time(leg.ended_at),
             paper.duration(leg.ring_ms),
             paper.duration(Some(leg.talk_ms).filter(|ms| *ms > 0)),
-            leg.cause.map(|cause| cause.to_string()).unwrap_or_default(),
+            leg.cause.map(|cause| cause::tell(cause, &paper.words)).unwrap_or_default(),
             leg.channel.clone(),
         ]
         .into_iter()

@@ -116,6 +116,9 @@ struct Loss {
     logs: PathBuf,
 }
 
+/// Answers with what was seen.
+type Attempt = fn(&mut Loss) -> Result<String>;
+
 impl Loss {
     fn of(root: &Root, directory: &Path, url: &(dyn Fn(&Path) -> String + Sync)) -> Result<Loss> {
         let directory = directory.join("loss").join(&root.version);
@@ -144,7 +147,7 @@ impl Loss {
             let row = self.during(scenario, deeds);
             rows.push(row.unwrap_or_else(|error| self.failed(scenario.name, &error)));
         }
-        let tried: [(&str, fn(&mut Loss) -> Result<String>); 3] =
+        let tried: [(&str, Attempt); 3] =
             [(JOINED, Loss::joined), (SILENT, Loss::silent), (KILLED, Loss::killed)];
         for (name, attempt) in tried.into_iter().filter(|(name, _)| name.contains(filter)) {
             println!("{:<8} {name}", self.pbx.version);

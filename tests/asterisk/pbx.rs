@@ -24,7 +24,7 @@ pub const FAR_ENDS: [(u16, &str); 2] = [(191, "trunk"), (192, "trunk2")];
 const RING_SECONDS: u32 = 20;
 
 /// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
-const CONTEXTS: [&str; 16] = [
+const CONTEXTS: [&str; 17] = [
     "from-trunk",
     "test-h-only",
     "test-handler-only",

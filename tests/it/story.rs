@@ -290,6 +290,22 @@ fn a_call_of_which_nobody_knows_who_ended_it() {
     );
 }
 
+#[test]
+fn a_call_whose_phone_falls_off_the_network() {
+    let calls = [
+        at(0, "start", "0", 1, &["dir=in", "num=79190000000"]),
+        at(50, "ring", "1", 1, &[]),
+        at(3_050, "answer", "1", 2, &[]),
+        at(9_050, "hangup", "0", 2, &["cause=16", "dialstatus=ANSWER"]),
+        at(9_051, "hangup", "1", 3, &["cause=44"]),
+    ];
+    reads(
+        &calls,
+        &["Call from 79190000000", "101 rang", "101 answered after 3 s", "The connection was lost after 6 s"],
+        &["Звонок: 79190000000", "Вызывается 101", "101 отвечает через 3 с", "Связь прервалась через 6 с"],
+    );
+}
+
 /// Whoever adds a sentence has it read here.
 #[test]
 fn every_sentence_is_read_in_both_languages() {
