@@ -16,6 +16,8 @@ mod kill;
 mod large;
 #[path = "living.rs"]
 mod living;
+#[path = "merging.rs"]
+mod merging;
 #[path = "notify.rs"]
 mod notify;
 #[path = "push/mod.rs"]
