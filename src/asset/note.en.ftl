@@ -33,6 +33,7 @@ note-rings = leg { $who } rings
 note-answered = leg { $who } answered; call talking
 note-calls-nowhere = { $who } calls the dialplan
 note-calls = { $who } calls { $to }
+note-dials-on = { $who } dials phones that are told of elsewhere
 note-dials = { $who } dials { $numbers }
 note-transferred-nowhere = { $who } transferred the call to the dialplan
 note-transferred = { $who } transferred the call to { $to }

@@ -33,6 +33,7 @@ note-rings = вызывается { $who }
 note-answered = { $who } отвечает, идёт разговор
 note-calls-nowhere = { $who } входит в диалплан
 note-calls = { $who } звонит на { $to }
+note-dials-on = { $who } набирает телефоны, о которых сообщат другие каналы
 note-dials = { $who } набирает { $numbers }
 note-transferred-nowhere = { $who } переводит звонок в диалплан
 note-transferred = { $who } переводит звонок на { $to }

@@ -10,7 +10,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::fold::{Part, Parts, endpoint, fill, is_number};
-use super::legs::{Outcome, Role};
+use super::legs::{Outcome, Role, gave_up_on};
 use crate::event::Event;
 
 /// How far the time of a phone that only ast-ami told of may be off.
@@ -26,6 +26,8 @@ pub(super) struct Dial {
     pub group: Option<String>,
     /// What it left behind, and when that was told. `None` while it runs.
     left: Option<(Timestamp, Left)>,
+    /// When something else began to be done with its channel: if nobody had answered, it was over by then.
+    over: Option<Timestamp>,
 }
 
 /// What a `Dial()` left in its channel's variables.
@@ -65,7 +67,15 @@ impl Part {
             numbers: numbers.map(str::trim).filter(|n| !n.is_empty()).map(Into::into).collect(),
             group: event.fact("group").map(Into::into),
             left: None,
+            over: None,
         });
+    }
+
+    /// A step of the dialplan begins: whatever the channel dialled is over.
+    pub(super) fn dialled_before(&mut self, at: Timestamp) {
+        if let Some(dial) = self.dials.last_mut() {
+            dial.over.get_or_insert(at);
+        }
     }
 
     /// An event of the channel says what its last `Dial()` came to.
@@ -87,7 +97,8 @@ impl Part {
             }
         }
         if left.peer.is_some() {
-            self.dials.push(Dial { at: entered, numbers: Vec::new(), group: None, left: Some((at, left)) });
+            let left = Some((at, left));
+            self.dials.push(Dial { at: entered, numbers: Vec::new(), group: None, left, over: None });
         }
     }
 
@@ -121,21 +132,23 @@ pub(super) fn unheard(parts: &mut Parts) {
         .flat_map(|(p, part)| (0..part.dials.len()).map(move |d| (p, d)))
         .collect();
     for (p, d) in dialled {
-        let result = result(&parts.list[p], d);
+        let result = result(parts, p, d);
         hear(parts, p, d, &result);
     }
 }
 
-fn result(part: &Part, d: usize) -> Outcomes {
+fn result(parts: &Parts, p: usize, d: usize) -> Outcomes {
+    let part = &parts.list[p];
     let dial = &part.dials[d];
     let moved = part.entries.iter().filter(|e| e.transferred && e.at > dial.at).map(|e| e.at).min();
     let Some((told, left)) = &dial.left else {
         // The transfer parted the two; who had answered is known from who transferred.
-        let others = moved.map(|_| Outcome::Elsewhere);
-        return Outcomes { ended: moved, winner: None, winner_number: None, others };
+        let others = moved.map(|_| Outcome::Elsewhere).or(dial.over.map(|_| Outcome::NoAnswer));
+        return Outcomes { ended: moved.or(dial.over), winner: None, winner_number: None, others };
     };
     let counted = left.dialed.and_then(|span| part.started.saturating_add(span).ok());
-    let ended = [Some(*told), counted, moved].into_iter().flatten().min().unwrap_or(*told).max(dial.at);
+    let over = dial.over.filter(|_| left.peer.is_none());
+    let ended = [Some(*told), counted, moved, over].into_iter().flatten().min().unwrap_or(*told).max(dial.at);
     // A channel that had been answered before it dialled says nothing of when the phone was picked up: the whole Dial
     // counts as talking then.
     let answered = part.up_since().unwrap_or(ended).clamp(dial.at, ended);
@@ -145,6 +158,10 @@ fn result(part: &Part, d: usize) -> Outcomes {
         Some("BUSY") => Outcome::Busy,
         Some("CHANUNAVAIL" | "CONGESTION") => Outcome::Unreachable,
         Some("CANCEL") if left.elsewhere => Outcome::Elsewhere,
+        // A queue that rings a member by a Local channel gives it up when its time is over, too.
+        Some("CANCEL") if part.is_plumbing() && !parts.first().is_some_and(|p| gave_up_on(p, ended)) => {
+            Outcome::NoAnswer
+        }
         Some("CANCEL") => Outcome::Cancelled,
         _ if winner.is_some() => Outcome::Elsewhere,
         _ => Outcome::NoAnswer,
@@ -197,10 +214,14 @@ fn unknown_winner<'r>(parts: &mut Parts, dial: &Dial, result: &'r Outcomes) -> O
     let (channel, at) = result.winner.as_ref()?;
     if let Some(known) = parts.list.iter_mut().find(|part| part.channel == *channel) {
         known.answered.get_or_insert(*at);
-        if known.rang.is_none() && known.started > dial.at && !dial.numbers.is_empty() {
+        // Who picks up what rings at another's phone was not rung himself.
+        let dialled = known.party.number.as_ref().is_some_and(|number| dial.numbers.contains(number));
+        if known.rang.is_none() && known.started > dial.at && dialled {
             known.started = dial.at;
         }
-        fill(&mut known.group, dial.group.as_deref());
+        if dialled || dial.numbers.is_empty() {
+            fill(&mut known.group, dial.group.as_deref());
+        }
         return None;
     }
     // A Local channel is not what was picked up: the phone behind it tells, or is told of, by itself. And where
@@ -284,6 +305,45 @@ mod tests {
         let left = "cause=26,dialstatus=CANCEL";
         let call = told.tell(3.0, 5, MEMBER, Kind::Hangup, left).fold().call;
         assert_eq!(legs(&call), [(Some("101"), Outcome::Elsewhere, Some(2000), 0)]);
+    }
+
+    #[test]
+    fn a_queues_channel_that_the_queue_gave_up_dialled_a_phone_that_did_not_answer() {
+        const MEMBER: &str = "Local/101@from-queue-00000000;2";
+        let rung = |told: Told| told.tell(1.0, 5, MEMBER, Kind::Ring, "dials=101,group=400");
+        let given_up =
+            rung(Told::default().comes_in()).tell(4.0, 5, MEMBER, Kind::Hangup, "dialstatus=CANCEL");
+        let source = "hangupsource=PJSIP/trunk-00000000";
+        let later = given_up.clone().ends(9.0, 0, "trunk", source).fold().call;
+        assert_eq!(legs(&later), [(Some("101"), Outcome::NoAnswer, Some(3000), 0)]);
+        let at_once = given_up.ends(4.01, 0, "trunk", source).fold().call;
+        assert_eq!(legs(&at_once), [(Some("101"), Outcome::Cancelled, Some(3000), 0)]);
+    }
+
+    #[test]
+    fn a_phone_that_nobody_picked_up_rang_until_something_else_was_done_with_the_caller() {
+        let told = dials(1.0, "dials=101").tell(21.0, 0, TRUNK, Kind::Note, "step=voicemail,name=101");
+        let so_far = told.clone().fold().call;
+        assert_eq!(legs(&so_far), [(Some("101"), Outcome::NoAnswer, Some(20_000), 0)]);
+        let call = told.ends(40.0, 0, "trunk", "cause=16,dialstatus=NOANSWER,vmstatus=SUCCESS").fold().call;
+        assert_eq!(legs(&call), [(Some("101"), Outcome::NoAnswer, Some(20_000), 0)]);
+    }
+
+    #[test]
+    fn who_picks_up_a_phone_of_a_group_is_not_of_the_group() {
+        let told =
+            dials(1.0, "dials=101&102,group=sales").answers(6.0, 1, "105").ends(30.0, 1, "105", "cause=16");
+        let left = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/105-00000001,dialedtime_ms=30000,answeredtime_ms=24000";
+        let call = told.ends(30.01, 0, "trunk", left).fold().call;
+        let groups = |call: &Call| call.legs.iter().skip(1).map(|l| l.group.clone()).collect::<Vec<_>>();
+        assert_eq!(call.answered_by.as_ref().unwrap().number.as_deref(), Some("105"));
+        assert_eq!(groups(&call), [Some("sales".to_owned()), Some("sales".to_owned()), None]);
+    }
+
+    #[test]
+    fn what_tells_for_itself_is_not_made_up_for_the_channel_that_dials_it() {
+        let call = dials(1.0, "dials=&,group=105").answers(6.0, 1, "105").fold().call;
+        assert_eq!(legs(&call), [(Some("105"), Outcome::Answered, Some(0), 0)]);
     }
 
     #[test]

@@ -217,6 +217,9 @@ impl Parts {
             part.role.get_or_insert(Role::Caller);
             part.names(event);
             part.dials(event, at);
+            if numbers.trim_matches('&').is_empty() {
+                return format!("{} dials phones that are told of elsewhere", part.who());
+            }
             return format!("{} dials {numbers}", part.who());
         }
         part.role.get_or_insert(Role::Called);
@@ -262,6 +265,7 @@ impl Parts {
     fn step(&mut self, event: &Event, at: Timestamp) -> String {
         let part = self.part(event, at);
         part.says(event, at);
+        part.dialled_before(at);
         format!("{} goes on to {}", part.who(), step_name(event))
     }
 

@@ -284,7 +284,7 @@ pub(super) fn gave_up(caller: &Part) -> bool {
 }
 
 /// Whether the caller gave up, and the phone that ended at `ended` was one of those that rang then.
-fn gave_up_on(caller: &Part, ended: Timestamp) -> bool {
+pub(super) fn gave_up_on(caller: &Part, ended: Timestamp) -> bool {
     let then = caller.ended.is_none_or(|end| end <= ended.saturating_add(GIVES_UP_WITHIN).unwrap_or(ended));
     then && gave_up(caller)
 }

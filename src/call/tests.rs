@@ -10,7 +10,7 @@ use crate::event::{Arrival, Asked, Event, Feed, Kind};
 const BORN: i64 = 1_795_390_723;
 
 /// The events of one call on channels `.0` (the caller) to `.9`, in seconds after its start.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Told {
     events: Vec<Event>,
     seq: [u32; 10],

@@ -48,7 +48,7 @@ pub fn silenced(truth: &Truth, pbx: &Pbx) -> Vec<String> {
         .collect()
 }
 
-const INBOUND: Scenario = Scenario {
+pub const INBOUND: Scenario = Scenario {
     name: "freepbx: inbound, answered",
     context: "from-trunk-calljournal",
     org: None,
@@ -101,7 +101,6 @@ pub const SCENARIOS: &[Scenario] = &[
             groups: &[("101", "600"), ("102", "600")],
             ..ANSWERED
         },
-        hooks: Hooks::CallersWithoutMacro,
         ..INBOUND
     },
     Scenario {
@@ -109,7 +108,6 @@ pub const SCENARIOS: &[Scenario] = &[
         did: GROUP_GREETING,
         caller: &[Answered, Wait(3500), HangUp],
         phones: &[(102, &[RingOn]), (103, &[Ring(1000), Answer])],
-        hooks: Hooks::CallersWithoutMacro,
         expect: Expect {
             answered_by: Some("103"),
             outcomes: &[("102", "elsewhere"), ("103", "answered")],
@@ -128,7 +126,6 @@ pub const SCENARIOS: &[Scenario] = &[
             groups: &[("101", "601"), ("102", "601")],
             ..ANSWERED
         },
-        hooks: Hooks::CallersWithoutMacro,
         ..INBOUND
     },
     Scenario {
@@ -203,7 +200,6 @@ pub const SCENARIOS: &[Scenario] = &[
             (102, &[RingOn]),
             (103, &[Ring(900), Answer]),
         ],
-        hooks: Hooks::CallersWithoutMacro,
         expect: Expect {
             transfer: Some(("101", "602")),
             outcomes: &[("101", "answered"), ("102", "elsewhere"), ("103", "answered")],
@@ -222,7 +218,6 @@ pub const SCENARIOS: &[Scenario] = &[
             (102, &[RingOn]),
             (103, &[Ring(900), Answer]),
         ],
-        hooks: Hooks::CallersWithoutMacro,
         expect: Expect {
             transfer: Some(("101", "103")),
             outcomes: &[("101", "answered"), ("102", "elsewhere"), ("103", "answered")],

@@ -10,6 +10,7 @@ mod cel;
 #[path = "../it/cluster.rs"]
 mod cluster;
 mod freepbx;
+mod freepbx_hard;
 mod journal;
 mod loss;
 mod media;

@@ -361,6 +361,8 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
             "@QUEUE_ANSWER@",
             if root.has_macro() { ",,,calljournal-answer" } else { ",,calljournal-answer" }.to_owned(),
         ),
+        ("@AUTO_BLKVM@", if root.has_macro() { "M(auto-blkvm)" } else { "U(macro-auto-blkvm)" }.to_owned()),
+        ("@MacroExit()@", if root.has_macro() { "MacroExit()" } else { "Return()" }.to_owned()),
         ("@HOOK_END@", if root.has_macro() { "MacroExit()" } else { "Return()" }.to_owned()),
     ];
     if house == House::AstLite {
@@ -374,7 +376,7 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         for file in fs::read_dir(path).with_context(|| format!("reading {}", path.display()))? {
             let file = file?.path();
             if file.is_file() {
-                fill_in(house, &file, run, &values, &ports[1..])?;
+                fill_in(house, &file, run, &values, &ports[1..], root.has_macro())?;
             }
         }
     }
@@ -388,8 +390,15 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
 }
 
 /// Writes a configuration file into the run's directory, with the values of this run in it.
-fn fill_in(house: House, path: &Path, run: &Path, values: &[(&str, String)], ports: &[u16]) -> Result<()> {
-    let mut text = fs::read_to_string(path)?;
+fn fill_in(
+    house: House,
+    path: &Path,
+    run: &Path,
+    values: &[(&str, String)],
+    ports: &[u16],
+    has_macro: bool,
+) -> Result<()> {
+    let mut text = macros(&fs::read_to_string(path)?, has_macro);
     for (mark, value) in values {
         text = text.replace(mark, value);
     }
@@ -398,6 +407,22 @@ fn fill_in(house: House, path: &Path, run: &Path, values: &[(&str, String)], por
     }
     fs::write(run.join("etc").join(path.file_name().unwrap_or_default()), text)?;
     Ok(())
+}
+
+/// `@Macro(NAME,ARGUMENTS)@` as FreePBX writes it: a Macro up to 16, and a subroutine of that name since 17.
+fn macros(text: &str, has_macro: bool) -> String {
+    let mut pieces = text.split("@Macro(");
+    let mut done = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (call, rest) = piece.split_once(")@").unwrap_or((piece, ""));
+        let (name, arguments) = call.split_once(',').unwrap_or((call, ""));
+        done.push_str(&match has_macro {
+            true => format!("Macro({name},{arguments})"),
+            false => format!("Gosub(macro-{name},s,1({arguments}))"),
+        });
+        done.push_str(rest);
+    }
+    done
 }
 
 /// Who sits at the phones.

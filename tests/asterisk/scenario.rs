@@ -65,20 +65,6 @@ pub enum Hooks {
     Everybodys,
     /// What the phones did is known from what Dial left behind.
     Callers,
-    /// Callers' where the group's Dial has a U() of FreePBX's own, which is where there is no Macro(): with Macro() it has
-    /// an M(), and room for ours.
-    CallersWithoutMacro,
-}
-
-impl Hooks {
-    /// Whether no phone tells its own answer there.
-    fn only_callers(self, root: &Root) -> bool {
-        match self {
-            Hooks::Everybodys => false,
-            Hooks::Callers => true,
-            Hooks::CallersWithoutMacro => !root.has_macro(),
-        }
-    }
 }
 
 /// The Asterisks that play a call.
@@ -200,6 +186,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     crate::queues::SCENARIOS,
     crate::unsaid::SCENARIOS,
     crate::freepbx::SCENARIOS,
+    crate::freepbx_hard::SCENARIOS,
     crate::astlite::SCENARIOS,
 ];
 
@@ -548,7 +535,7 @@ impl Scenario {
         for (_, trunk) in FAR_ENDS {
             truth.dialled(trunk, self.dialled);
         }
-        if self.hooks.only_callers(&pbx.root) {
+        if self.hooks == Hooks::Callers {
             truth.seen_by_the_caller();
         }
         Ok(Played { truth, caller, phones })
