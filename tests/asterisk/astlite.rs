@@ -1,6 +1,6 @@
 //! Calls through ast-lite's Macros (`etc/ast-lite/`) with the lines of `dialplan/ast-lite/` in them.
 
-use crate::phone::Step::{Answer, Answered, HangUp, Refer, Ring, RingOn, Told, Wait};
+use crate::phone::Step::{Answer, Answered, HangUp, Press, Refer, Refuse, Ring, RingOn, Told, Wait};
 use crate::scenario::{ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario, Trunk};
 
 const INCOMING: Scenario = Scenario {
@@ -16,6 +16,9 @@ const INCOMING: Scenario = Scenario {
     },
     ..PLAIN
 };
+
+/// A number that the skeleton dials by a pool of lines.
+const POOL: &str = "79162223344";
 
 pub const SCENARIOS: &[Scenario] = &[
     INCOMING,
@@ -107,5 +110,87 @@ pub const SCENARIOS: &[Scenario] = &[
             ..OUTBOUND.expect
         },
         ..OUTBOUND
+    },
+    Scenario {
+        // The line of the pool that refuses is a leg that did not count.
+        name: "ast-lite: outgoing, a pool whose first line refuses",
+        did: POOL,
+        dialled: POOL,
+        org: Some("org1"),
+        on: On::AstLite,
+        phones: &[(191, &[Ring(300), Refuse(503)]), (192, &[Ring(700), Answer])],
+        expect: Expect {
+            trunk: Trunk::Named("the second line out"),
+            key: Some("-101-OUT-79162223344"),
+            recordings: 1,
+            answered_by: Some(POOL),
+            outcomes: &[(POOL, "unreachable")],
+            ..OUTBOUND.expect
+        },
+        ..OUTBOUND
+    },
+    Scenario {
+        // FailoverCall begins no call of ast-lite's own, so there is no name for it.
+        name: "ast-lite: to another pbx",
+        did: "543",
+        dialled: "543",
+        org: Some("org1"),
+        on: On::AstLite,
+        phones: &[(191, &[Ring(700), Answer])],
+        expect: Expect { answered_by: Some("543"), outcomes: &[("543", "answered")], ..INTERNAL.expect },
+        ..INTERNAL
+    },
+    Scenario {
+        name: "ast-lite: to another pbx, by the way around",
+        did: "544",
+        dialled: "544",
+        org: Some("org1"),
+        on: On::AstLite,
+        phones: &[(192, &[Ring(700), Answer])],
+        expect: Expect { answered_by: Some("544"), outcomes: &[("544", "answered")], ..INTERNAL.expect },
+        ..INTERNAL
+    },
+    Scenario {
+        name: "ast-lite: incoming, another pbx is down and the phone is here",
+        did: "73512020322",
+        expect: Expect { key: Some("-79193393655-IN-73512020322"), ..INCOMING.expect },
+        ..INCOMING
+    },
+    Scenario {
+        name: "ast-lite: incoming, another pbx is down and another context has the phone",
+        did: "73512020323",
+        phones: &[(102, &[Ring(700), Answer])],
+        expect: Expect {
+            key: Some("-79193393655-IN-73512020323"),
+            answered_by: Some("102"),
+            outcomes: &[("102", "answered")],
+            ..INCOMING.expect
+        },
+        ..INCOMING
+    },
+    Scenario {
+        name: "ast-lite: incoming, a menu",
+        did: "73512020324",
+        caller: &[Answered, Wait(700), Press("101"), Wait(5000), HangUp],
+        expect: Expect {
+            key: Some("-79193393655-IN-73512020324"),
+            steps: &["menu main 101"],
+            ..INCOMING.expect
+        },
+        ..INCOMING
+    },
+    Scenario {
+        name: "ast-lite: incoming, a queue",
+        did: "73512020325",
+        caller: &[Answered, Wait(6000), HangUp],
+        phones: &[(101, &[RingOn]), (102, &[Ring(700), Answer])],
+        expect: Expect {
+            key: Some("-79193393655-IN-73512020325"),
+            answered_by: Some("102"),
+            steps: &["queue queue1 answered"],
+            outcomes: &[("101", "no_answer"), ("102", "answered")],
+            ..INCOMING.expect
+        },
+        ..INCOMING
     },
 ];
