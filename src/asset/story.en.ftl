@@ -15,11 +15,7 @@ unreachable = { $who } could not be reached
 no-answer = { $who } did not answer for { $wait }
 
 rang-often = Rang repeatedly: { $who }
-times = { $who } { $count ->
-    [1] once
-    [2] twice
-   *[other] { $count } times
-}
+times = { $who } { $count } times
 forwarded = { $who } sent the call on to { $to }
 elsewhere = another number
 

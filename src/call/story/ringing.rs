@@ -12,6 +12,9 @@ use super::super::words::{Value, Words};
 use super::super::{Call, Left, What};
 use super::{Line, line, party};
 
+/// How often a phone is told to ring each time; one that is rung more often is told how often.
+const TOLD_EACH: usize = 2;
+
 /// Phones that begin to ring within this time are told in one line, in milliseconds.
 const TOGETHER_MS: i64 = 1000;
 
@@ -31,7 +34,7 @@ fn phone(leg: &Leg) -> Phone<'_> {
     (leg.caller.as_deref(), leg.group.as_deref(), leg.party.number.as_deref())
 }
 
-/// The phones that were rung more than once, by the channel that rang them.
+/// How often each phone was rung, by the channel that rang it.
 struct Again<'a> {
     rings: HashMap<Phone<'a>, Vec<&'a Leg>>,
     /// In order of appearance.
@@ -51,8 +54,10 @@ impl<'a> Again<'a> {
         again
     }
 
-    fn is_first(&self, leg: &Leg) -> bool {
-        self.rings.get(&phone(leg)).and_then(|rings| rings.first()).is_none_or(|l| l.uniqueid == leg.uniqueid)
+    /// Whether this ringing of the phone is told by itself.
+    fn is_told(&self, leg: &Leg) -> bool {
+        let first = || self.rings.get(&phone(leg)).and_then(|rings| rings.first());
+        !self.is_often(leg) || first().is_none_or(|l| l.uniqueid == leg.uniqueid)
     }
 
     /// What came of each phone; the same thing only once of each.
@@ -60,22 +65,26 @@ impl<'a> Again<'a> {
         let mut told = HashSet::new();
         let called = call.legs.iter().filter(|leg| leg.role == Role::Called);
         called
-            .filter(|leg| leg.outcome == Outcome::Answered || told.insert((phone(leg), leg.outcome)))
-            .filter(|leg| leg.outcome != Outcome::NoAnswer || !(self.rings_again(leg) || in_vain(call, leg)))
+            .filter(|leg| {
+                leg.outcome == Outcome::Answered
+                    || !self.is_often(leg)
+                    || told.insert((phone(leg), leg.outcome))
+            })
+            .filter(|leg| leg.outcome != Outcome::NoAnswer || !(self.is_often(leg) || in_vain(call, leg)))
             .filter_map(|leg| outcome(leg, words))
             .collect()
     }
 
     /// Of whom it is told how often he was rung.
-    fn rings_again(&self, leg: &Leg) -> bool {
-        self.rings.get(&phone(leg)).is_some_and(|rings| rings.len() > 1)
+    fn is_often(&self, leg: &Leg) -> bool {
+        self.rings.get(&phone(leg)).is_some_and(|rings| rings.len() > TOLD_EACH)
     }
 
     /// How often the phones of one caller were rung, when the last of them stopped.
     fn lines(&self, words: &Words) -> Vec<Line> {
         let mut by_caller: Vec<(Option<&str>, Timestamp, Vec<String>)> = Vec::new();
         for key in &self.order {
-            let Some(rings) = self.rings.get(key).filter(|rings| rings.len() > 1) else { continue };
+            let Some(rings) = self.rings.get(key).filter(|rings| rings.len() > TOLD_EACH) else { continue };
             let (Some(first), Some(last)) = (rings.first(), rings.last()) else { continue };
             let who = party(&first.party, words);
             let times = words.say("times", &[("who", Value::Text(&who)), ("count", rings.len().into())]);
@@ -98,10 +107,10 @@ fn rung(call: &Call) -> impl Iterator<Item = &Leg> {
     call.legs.iter().filter(|l| l.role == Role::Called && l.ring_ms != Some(0))
 }
 
-/// One line for phones that ring together for the first time.
+/// One line for phones that ring together.
 fn ringing(call: &Call, again: &Again<'_>, words: &Words) -> Vec<Line> {
     let mut together: Vec<Vec<&Leg>> = Vec::new();
-    for leg in rung(call).filter(|leg| again.is_first(leg)) {
+    for leg in rung(call).filter(|leg| again.is_told(leg)) {
         let joins = |legs: &&mut Vec<&Leg>| {
             legs.first().is_some_and(|first| {
                 first.caller == leg.caller
