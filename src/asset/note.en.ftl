@@ -37,6 +37,8 @@ note-dials-on = { $who } dials phones that are told of elsewhere
 note-dials = { $who } dials { $numbers }
 note-transferred-nowhere = { $who } transferred the call to the dialplan
 note-transferred = { $who } transferred the call to { $to }
+note-consults-nowhere = { $who } consults the dialplan
+note-consults = { $who } consults { $to }
 
 # What stands for a name that is not known
 note-channel = a channel

@@ -37,6 +37,8 @@ note-dials-on = { $who } набирает телефоны, о которых с
 note-dials = { $who } набирает { $numbers }
 note-transferred-nowhere = { $who } переводит звонок в диалплан
 note-transferred = { $who } переводит звонок на { $to }
+note-consults-nowhere = { $who } советуется, входя в диалплан
+note-consults = { $who } советуется: { $to }
 
 # Что стоит вместо имени, которое неизвестно
 note-channel = (без имени)

@@ -86,6 +86,10 @@ announcement = { $named ->
 
 transferred-blind = { $who } transferred the call to { $to }
 transferred-attended = { $who } transferred the call to { $to } after speaking with them
+transferred-ringing = { $who } transferred the call to { $to }, who had not picked up yet
+consults = { $who } called { $to } while { $waiting } waited
+returned = { $who } went back to { $waiting }
+left-waiting = { $who } hung up while waiting
 
 recording = Recorded: { $text }
 remark = { $text }
@@ -102,6 +106,8 @@ gave-up-queue = { $named ->
 }
 ended-caller-way = The caller hung up after { $wait }
 ended-pbx-way = The phone system ended the call after { $wait }
+gave-up-transferred = The caller hung up { $wait } after the transfer, before anybody answered
+not-taken = Nobody answered the transferred call; it ended after { $wait }
 unanswered = Nobody answered; the call ended after { $wait }
 not-connected = The call was not put through
 lost = Nothing more was heard of this call; when it ended is not known

@@ -97,6 +97,10 @@ announcement = { $named ->
 
 transferred-blind = { $who } переводит звонок на { $to }
 transferred-attended = { $who } переводит звонок на { $to }, сначала поговорив с тем, кто там ответил
+transferred-ringing = { $who } переводит звонок на { $to }, не дождавшись ответа
+consults = { $who } звонит на { $to }, а { $waiting } ждёт
+returned = { $who } возвращается к прежнему разговору: { $waiting }
+left-waiting = { $who } кладёт трубку, не дождавшись
 
 recording = Запись разговора: { $text }
 remark = { $text }
@@ -113,6 +117,8 @@ gave-up-queue = { $named ->
 }
 ended-caller-way = Звонящий кладёт трубку через { $wait }
 ended-pbx-way = АТС завершает звонок через { $wait }
+gave-up-transferred = Звонящий кладёт трубку через { $wait } после перевода, не дождавшись ответа
+not-taken = На переведённый звонок никто не ответил, он завершён через { $wait }
 unanswered = Никто не ответил, звонок завершён через { $wait }
 not-connected = Соединить не удалось
 lost = Больше об этом звонке ничего не известно, в том числе когда он закончился

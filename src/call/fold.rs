@@ -15,7 +15,8 @@ use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
 use super::outcome::finish;
 use super::steps::Saying;
-use super::{Call, Direction, How, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
+use super::talks::{ByCode, Move};
+use super::{Call, Direction, How, Landing, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
 use crate::event::{Event, Kind};
 
 /// What the events of one call come to.
@@ -102,6 +103,8 @@ pub(super) struct Farewell {
     pub dialstatus: Option<String>,
     /// The channel that hung up, or `dialplan/…` (Asterisk's `CHANNEL(hangupsource)`).
     pub source: Option<String>,
+    /// The channel that its attended transfer put through.
+    pub connected: Option<String>,
 }
 
 /// All parts of a call, and what its first events pinned.
@@ -111,7 +114,9 @@ pub(super) struct Parts {
     pub list: Vec<Part>,
     pub linkedids: BTreeSet<String>,
     pub pinned: Pinned,
-    pub transfers: Vec<Transfer>,
+    pub moves: Vec<Move>,
+    /// The attended transfers that were begun by feature code.
+    pub by_code: Vec<ByCode>,
     pub remarks: Vec<Remark>,
     index: HashMap<String, usize>,
     /// Channels that are known to report, whether or not they have.
@@ -122,9 +127,11 @@ pub(super) struct Parts {
     gone: HashMap<String, Timestamp>,
 }
 
-/// What comes from the first event that knows it and never changes.
+/// What comes from the first event that knows it and never changes. Calls that became one by a transfer have what the
+/// eldest of them said.
 #[derive(Debug, Default)]
 pub(super) struct Pinned {
+    linkedid: Option<String>,
     pub key: Option<String>,
     pub direction: Option<Direction>,
     pub org: Option<String>,
@@ -245,19 +252,26 @@ impl Parts {
 
     fn transfer(&mut self, event: &Event, at: Timestamp) -> String {
         self.pinned.learn(event);
-        let by = event.fact("by").unwrap_or_default();
-        let by = match self.list.iter().find(|p| p.channel == by) {
+        let name = event.fact("by").unwrap_or_default();
+        let transferor = self.list.iter().find(|p| p.channel == name);
+        let by = match transferor {
             Some(part) => part.party.clone(),
-            None => Party { number: endpoint(by).map(Into::into), name: None },
+            None => Party { number: endpoint(name).map(Into::into), name: None },
         };
-        let to = event.fact("exten").map(Into::into);
+        let to = event.fact("exten");
+        let (who, whom) = (by.number.as_deref().unwrap_or("somebody"), to.unwrap_or("the dialplan"));
         let how = if event.fact("how") == Some("attended") { How::Attended } else { How::Blind };
-        let note = format!(
-            "{} transferred the call to {}",
-            by.number.as_deref().unwrap_or("somebody"),
-            event.fact("exten").unwrap_or("the dialplan"),
-        );
-        self.transfers.push(Transfer { at, how, by, to });
+        let consults = how == How::Attended && transferor.is_some() && is_plumbing(&event.channel);
+        let note = if consults {
+            self.by_code.push(ByCode { by: name.to_owned(), via: event.uid.clone() });
+            format!("{who} consults {whom}")
+        } else {
+            let note = format!("{who} transferred the call to {whom}");
+            let (to, spoken) = (to.map(Into::into), how == How::Attended);
+            let transfer = Transfer { at, how, by, to, spoken, outcome: Landing::Open };
+            self.moves.push(Move { transfer, channel: Some(event.uid.clone()) });
+            note
+        };
         self.part(event, at).enters(event, at, true);
         note
     }
@@ -291,6 +305,7 @@ impl Parts {
         said.cause = said.cause.or(event.fact("cause").and_then(|c| c.parse().ok()).filter(|&c| c > 0));
         fill(&mut said.dialstatus, event.fact("dialstatus"));
         fill(&mut said.source, event.fact("hangupsource"));
+        fill(&mut said.connected, event.fact("attendedtransfer"));
         part.dial_left(event, at);
         part.says(event, at);
         let who = part.who();
@@ -373,7 +388,12 @@ impl Parts {
     }
 
     pub fn by_uniqueid(&self, uniqueid: &str) -> Option<&Part> {
-        self.index.get(uniqueid).map(|&i| &self.list[i])
+        self.place(uniqueid).and_then(|place| self.list.get(place))
+    }
+
+    /// Where in `list` the part of this channel is.
+    pub fn place(&self, uniqueid: &str) -> Option<usize> {
+        self.index.get(uniqueid).copied()
     }
 
     /// The channel that began the call: that of the earliest linkedid, else the first that called.
@@ -445,7 +465,7 @@ impl Part {
 
     /// A Local channel is plumbing between two channels, and nobody sits at it.
     pub fn is_plumbing(&self) -> bool {
-        self.channel.starts_with("Local/")
+        is_plumbing(&self.channel)
     }
 
     pub fn who(&self) -> String {
@@ -456,6 +476,9 @@ impl Part {
 impl Pinned {
     /// The first event that knows a value decides it.
     fn learn(&mut self, event: &Event) {
+        if self.linkedid.get_or_insert_with(|| event.linkedid.clone()) != &event.linkedid {
+            return;
+        }
         fill(&mut self.key, event.fact("key"));
         fill(&mut self.org, event.fact("org"));
         fill(&mut self.trunk, event.fact("trunk"));
@@ -484,6 +507,10 @@ fn step_name(event: &Event) -> &'static str {
         Some("announcement") => "an announcement",
         _ => "a step that is not known",
     }
+}
+
+fn is_plumbing(channel: &str) -> bool {
+    channel.starts_with("Local/")
 }
 
 /// `PJSIP/101-0000002a` to `101`: the technology in front and the serial behind it fall away.

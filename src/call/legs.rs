@@ -1,8 +1,4 @@
-//! Who was rung, who talked with whom, and for how long.
-//!
-//! A conversation lasts from the answer of a called leg to the first thing that parts the two: one of them ends,
-//! or one of them is transferred and enters the dialplan again. So the parts of a transferred call never overlap,
-//! and no one is counted as talking while the phone of the target rings.
+//! Who called and who was rung, and what came of it. Who talked with whom is in `talks.rs`.
 
 use std::collections::HashMap;
 
@@ -87,7 +83,7 @@ pub enum Outcome {
     Unanswered,
 }
 
-/// Two people talking, without interruption.
+/// Two people talking, without interruption. Nobody is in two conversations of a call at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversation {
     /// Who called, or was transferred.
@@ -102,7 +98,7 @@ pub struct Conversation {
     pub dialled: Option<String>,
     /// The context in which that number was dialled.
     pub context: Option<String>,
-    /// When that number was dialled.
+    /// When that number was dialled; where a transfer or the end of a consultation put the two through, when that was.
     pub dialled_at: Timestamp,
     /// When the two were put through. The phone may have been picked up before: Dial first hangs up the others
     /// of a group, one after another.
@@ -111,40 +107,6 @@ pub struct Conversation {
     pub ended_at: Option<Timestamp>,
     /// Its length in milliseconds, 0 while it goes on.
     pub talk_ms: i64,
-}
-
-/// The conversations of a call, in order of time.
-pub(super) fn conversations(parts: &Parts) -> Vec<Conversation> {
-    let first = parts.first();
-    let mut all: Vec<Conversation> = people(parts)
-        .filter(|part| part.role == Some(Role::Called))
-        .filter_map(|called| conversation(parts, caller_of(parts, first, called)?, called, called.answered?))
-        .collect();
-    all.sort_by_key(|c| c.began_at);
-    all
-}
-
-fn conversation(parts: &Parts, caller: &Part, called: &Part, began_at: Timestamp) -> Option<Conversation> {
-    let parted = |part: &Part| {
-        let moved = part.entries.iter().filter(|e| e.transferred && e.at > began_at).map(|e| e.at);
-        moved.chain(part.ended.map(|at| at.max(began_at))).min()
-    };
-    // Who was seen to be gone before the other one ended has parted at a time that nobody told.
-    let unknown = [caller, called].into_iter().filter_map(|p| parts.gone(p)).min().unwrap_or(Timestamp::MAX);
-    let ended_at = [parted(caller), parted(called)].into_iter().flatten().min().filter(|at| *at <= unknown);
-    let entry = caller.entries.iter().rfind(|e| e.at <= called.started).or(caller.entries.first());
-    Some(Conversation {
-        caller: caller.party.clone(),
-        called: called.party.clone(),
-        caller_leg: caller.uniqueid.clone(),
-        called_leg: called.uniqueid.clone(),
-        dialled: entry.and_then(|e| e.exten.clone()),
-        context: entry.and_then(|e| e.context.clone()),
-        dialled_at: entry.map_or(called.started, |e| e.at),
-        began_at,
-        ended_at,
-        talk_ms: ended_at.map_or(0, |end| millis(began_at, end)),
-    })
 }
 
 /// The channel that had this one called: the one it names, where that is a person's, else the call's first.

@@ -29,6 +29,7 @@ mod order;
 mod outcome;
 mod steps;
 pub mod story;
+mod talks;
 #[cfg(test)]
 mod tests;
 pub mod why;
@@ -91,11 +92,14 @@ pub struct Call {
     pub answered_by: Option<Party>,
     /// Who ended it.
     pub hung_up_by: Option<Side>,
+    /// Who that was, where a person ended it: after a transfer it may be neither who called nor who was called first.
+    #[serde(default)]
+    pub ended_by: Option<Party>,
     /// Why it ended, as Q.850 cause.
     pub cause: Option<u16>,
     /// From the start to the first answer, or to the end where nobody answered.
     pub wait_ms: Option<i64>,
-    /// Talking in all its parts; 0 where nobody answered.
+    /// Talking in all its parts, the lengths of `conversations` together; 0 where nobody answered. Consultations count.
     pub talk_ms: i64,
     /// Whether the caller gave up before anybody answered.
     pub abandoned: bool,
@@ -113,6 +117,9 @@ pub struct Call {
     /// What was done with the caller on the way, in order of time.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// Calls to a third one while somebody waited, in order of time.
+    #[serde(default)]
+    pub consultations: Vec<Consultation>,
     /// Texts from the dialplan, in order of time.
     pub remarks: Vec<Remark>,
     /// Who talked with whom, in order of time.
@@ -193,7 +200,7 @@ pub enum Side {
 /// One transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
-    /// When the transferred channel entered the dialplan again.
+    /// When the transferred channel entered the dialplan again, or was put through.
     pub at: Timestamp,
     /// Blind or attended.
     pub how: How,
@@ -201,6 +208,47 @@ pub struct Transfer {
     pub by: Party,
     /// The number it was transferred to.
     pub to: Option<String>,
+    /// Whether who transferred had spoken with the target: an attended transfer may be made while it still rings.
+    #[serde(default)]
+    pub spoken: bool,
+    /// What came of it.
+    #[serde(default)]
+    pub outcome: Landing,
+}
+
+/// What came of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Landing {
+    /// The target has not picked up yet.
+    #[default]
+    Open,
+    /// The target picked up, or had before.
+    Answered,
+    /// The call came back to who had transferred it.
+    Returned,
+    /// Nobody picked up: the call was transferred on, given up, or ended.
+    Unanswered,
+}
+
+/// Somebody calls a third one while the other side waits. It ends in an attended transfer, or comes to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consultation {
+    /// When the third one was called.
+    pub at: Timestamp,
+    /// Who asks.
+    pub by: Party,
+    /// The number that was called.
+    pub to: Option<String>,
+    /// Who waits.
+    pub waiting: Party,
+    /// When the two who talked before were together again.
+    pub returned_at: Option<Timestamp>,
+    /// When the one who waited hung up.
+    #[serde(default)]
+    pub left_at: Option<Timestamp>,
+    /// Whether the one who waited was put through.
+    pub transferred: bool,
 }
 
 /// How a call was transferred.
@@ -209,7 +257,7 @@ pub struct Transfer {
 pub enum How {
     /// Without a word to the target.
     Blind,
-    /// After a word with the target.
+    /// The target was called first, see [`Transfer::spoken`].
     Attended,
 }
 

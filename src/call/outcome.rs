@@ -2,14 +2,15 @@
 
 use super::fold::{Part, Parts, endpoint, is_number};
 use super::identity::earlier;
-use super::legs::{Conversation, Leg, Outcome, Role, conversations, gave_up, legs, millis};
+use super::legs::{Conversation, Leg, Outcome, Role, gave_up, legs, millis};
 use super::steps::{Step, Voicemail, What, steps};
+use super::talks::{Talks, talks};
 use super::{Call, CallId, Direction, Disposition, Numbering, Side, State, cause};
 
 /// The whole call; `None` where there is no part.
 pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
     let pinned = std::mem::take(&mut parts.pinned);
-    let conversations = conversations(&parts);
+    let Talks { conversations, consultations, transfers } = talks(&parts);
     let legs = legs(&parts, &conversations);
     let first = parts.first()?;
     let linkedid = parts.eldest()?.to_owned();
@@ -23,6 +24,11 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
     });
     let trunk = pinned.trunk.or_else(|| trunk(&parts, first, direction, numbering));
     let steps = steps(&parts, &legs, &conversations);
+    let (hung_up_by, ended_by) =
+        match ended_at.and_then(|_| ended_by(&parts, first, &legs, conversations.last())) {
+            Some((side, by)) => (Some(side), by.map(|part| part.party.clone())),
+            None => (None, None),
+        };
     let waited_until = answered_at.or(first.ended).or(ended_at);
     Some(Call {
         id: CallId::of(&parts.pbx, &linkedid),
@@ -42,7 +48,8 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         end_time_known: !over || ended_at.is_some(),
         disposition: disposition(first, &legs, answer.is_some()),
         answered_by: answer.map(|c| c.called.clone()),
-        hung_up_by: ended_at.and_then(|_| hung_up_by(&parts, first, &legs, conversations.last())),
+        hung_up_by,
+        ended_by,
         cause: ended_at.and_then(|_| why(&parts, conversations.last())),
         wait_ms: waited_until.map(|until| millis(started_at, until)),
         talk_ms: conversations.iter().map(|c| c.talk_ms).sum(),
@@ -53,7 +60,8 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         }),
         queue_wait_ms: queue_wait_ms(&steps),
         voicemail: voicemail(&steps),
-        transfers: parts.transfers.clone(),
+        transfers,
+        consultations,
         steps,
         remarks: parts.remarks.clone(),
         linkedid,
@@ -162,25 +170,33 @@ fn disposition(first: &Part, legs: &[Leg], answered: bool) -> Disposition {
 }
 
 /// Who ended the last conversation, or the wait for one.
-fn hung_up_by(parts: &Parts, first: &Part, legs: &[Leg], last: Option<&Conversation>) -> Option<Side> {
+fn ended_by<'p>(
+    parts: &'p Parts,
+    first: &'p Part,
+    legs: &[Leg],
+    last: Option<&Conversation>,
+) -> Option<(Side, Option<&'p Part>)> {
     // Where a phone rang after the last conversation, the call did not end with it.
     let last =
         last.filter(|c| legs.iter().all(|l| l.role != Role::Called || Some(l.started_at) <= c.ended_at));
     let Some(last) = last else {
         let unknown = first.end_heard && !gave_up(first);
-        return (!unknown).then(|| who_gave_up(first, legs));
+        return (!unknown).then(|| (who_gave_up(first, legs), None));
     };
     let caller = parts.by_uniqueid(&last.caller_leg)?;
     let called = parts.by_uniqueid(&last.called_leg)?;
-    let side = |part: &Part| if part.uniqueid == first.uniqueid { Side::Caller } else { Side::Called };
+    let person = |part: &'p Part| {
+        let side = if part.uniqueid == first.uniqueid { Side::Caller } else { Side::Called };
+        Some((side, Some(part)))
+    };
     let sources = [caller, called].into_iter().filter_map(|p| p.farewell.source.as_deref());
     for source in sources {
         if source == caller.channel {
-            return Some(side(caller));
+            return person(caller);
         } else if source == called.channel {
-            return Some(side(called));
+            return person(called);
         } else if source.starts_with("dialplan/") {
-            return Some(Side::Pbx);
+            return Some((Side::Pbx, None));
         }
     }
     // Of two ends of which one was merely heard of, none is known to be the first.
@@ -192,7 +208,7 @@ fn hung_up_by(parts: &Parts, first: &Part, legs: &[Leg], last: Option<&Conversat
         return None;
     }
     // After a transfer Asterisk names nobody: who ended first has hung up.
-    Some(side(if called.ended < caller.ended { called } else { caller }))
+    person(if called.ended < caller.ended { called } else { caller })
 }
 
 fn who_gave_up(first: &Part, legs: &[Leg]) -> Side {

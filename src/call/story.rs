@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::legs::{Outcome, millis};
 use super::words::{Language, Texts, Value, Words};
-use super::{Call, Direction, How, Party, Side, cause};
+use super::{Call, Consultation, Direction, How, Landing, Party, Side, Transfer, cause};
 
 /// The sentences of a story, and how long something took.
 pub const TEXTS: Texts =
@@ -38,11 +38,8 @@ pub fn tell_in(call: &Call, words: &Words) -> Vec<Line> {
     let mut lines = vec![beginning(call, words)];
     lines.extend(way::lines(call, words));
     lines.extend(ringing::lines(call, words));
-    lines.extend(call.transfers.iter().map(|t| {
-        let id = if t.how == How::Blind { "transferred-blind" } else { "transferred-attended" };
-        let target = Party { number: t.to.clone(), name: None };
-        line(words, t.at, id, &[("who", &party(&t.by, words)), ("to", &party(&target, words))])
-    }));
+    lines.extend(call.consultations.iter().flat_map(|one| consultation(call, one, words)));
+    lines.extend(call.transfers.iter().map(|one| transfer(call, one, words)));
     lines.extend(
         call.remarks.iter().map(|r| {
             line(words, r.at, if r.recording { "recording" } else { "remark" }, &[("text", &r.text)])
@@ -84,6 +81,42 @@ fn beginning(call: &Call, words: &Words) -> Line {
     line(words, call.started_at, id, &[("who", &who), ("to", &to.unwrap_or_default())])
 }
 
+/// Somebody is asked while the other side waits; where that leads to a transfer, it has a line of its own.
+fn consultation(call: &Call, one: &Consultation, words: &Words) -> Vec<Line> {
+    let (who, waiting) = (party(&one.by, words), party(&one.waiting, words));
+    let to = party(&known(call, one.to.as_deref()), words);
+    let called = line(words, one.at, "consults", &[("who", &who), ("to", &to), ("waiting", &waiting)]);
+    let back = one.returned_at.map(|at| line(words, at, "returned", &[("who", &who), ("waiting", &waiting)]));
+    let left = one.left_at.map(|at| line(words, at, "left-waiting", &[("who", &waiting)]));
+    [Some(called), back, left].into_iter().flatten().collect()
+}
+
+fn transfer(call: &Call, one: &Transfer, words: &Words) -> Line {
+    let id = match (one.how, one.spoken) {
+        (How::Blind, _) => "transferred-blind",
+        (How::Attended, true) => "transferred-attended",
+        (How::Attended, false) => "transferred-ringing",
+    };
+    let to = party(&known(call, one.to.as_deref()), words);
+    line(words, one.at, id, &[("who", &party(&one.by, words)), ("to", &to)])
+}
+
+/// Whoever has this number, with the name that the phones know.
+fn known(call: &Call, number: Option<&str>) -> Party {
+    let leg = call.legs.iter().find(|leg| number.is_some() && leg.party.number.as_deref() == number);
+    leg.map_or_else(|| Party { number: number.map(Into::into), name: None }, |leg| leg.party.clone())
+}
+
+/// A call that ends while its last transfer leads to nobody.
+fn not_taken(call: &Call, at: Timestamp, words: &Words) -> Option<Line> {
+    let last = call.transfers.last().filter(|last| last.outcome == Landing::Unanswered)?;
+    call.conversations.iter().all(|talk| talk.began_at < last.at).then(|| {
+        let id = if call.hung_up_by == Some(Side::Caller) { "gave-up-transferred" } else { "not-taken" };
+        let wait = words.duration(millis(last.at, at));
+        line(words, at, id, &[("wait", &wait)])
+    })
+}
+
 fn ending(call: &Call, words: &Words) -> Option<Line> {
     if !call.end_time_known {
         let at =
@@ -103,6 +136,9 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
         };
         return Some(line(words, at, id, &[("wait", &wait)]));
     };
+    if let Some(line) = not_taken(call, at, words) {
+        return Some(line);
+    }
     let id = match call.hung_up_by {
         Some(Side::Caller) => "ended-caller",
         Some(Side::Called) => "ended-called",
@@ -110,8 +146,9 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
         None if call.cause.is_some_and(cause::is_loss) => "ended-lost",
         None => "ended",
     };
+    let who = call.ended_by.as_ref().unwrap_or(&last.called);
     let whole = words.duration(call.answered_at.map_or(0, |answered| millis(answered, at)));
-    Some(line(words, at, id, &[("who", &party(&last.called, words)), ("talk", &whole)]))
+    Some(line(words, at, id, &[("who", &party(who, words)), ("talk", &whole)]))
 }
 
 #[cfg(test)]

@@ -412,13 +412,14 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
         all.into_iter()
             .map(|(kind, uid, lid, seq, second, chan, dials)| {
                 let told = ["gone", "alive"][dials % 2];
+                let how = ["how=blind", "how=attended", "how=attended,attendedtransfer=SIP/102-2"][dials % 3];
                 let dials = ["", "", ",dials=101&102", ",dials=103"][dials];
                 let kind = Kind::ALL.get(kind).copied().unwrap_or(Kind::Seen);
                 let chan = ["PJSIP/101-1", "Local/9@x-1;1", "SIP/102-2", ""][chan];
                 let args = format!(
                     "v=1,token={uid}-{seq}-{kind}-{second},uid={BORN}.{uid},lid={BORN}.{lid},seq={seq},\
                      t={},chan={chan},num=10{uid},exten=1{seq},by=PJSIP/101-1,caller={BORN}.{lid},cause={second},\
-                     dialedpeername={chan},dialedtime_ms={second}000,answeredtime_ms={second}00,told={told}{dials}",
+                     dialedpeername={chan},dialedtime_ms={second}000,answeredtime_ms={second}00,told={told},{how}{dials}",
                     BORN + second
                 );
                 let at = Timestamp::from_second(BORN + 30).unwrap();
@@ -480,6 +481,13 @@ proptest! {
     fn times_of_any_call_are_never_negative_and_its_rows_add_up(events in any_events()) {
         let Folded { call, notes, .. } = fold(&events, &Numbering::default()).unwrap();
         prop_assert_eq!(notes.len(), events.len());
+        let talks: Vec<&Conversation> = call.conversations.iter().filter(|c| c.talk_ms > 0).collect();
+        for (n, talk) in talks.iter().enumerate() {
+            let of = [&talk.caller_leg, &talk.called_leg];
+            let mut later = talks[n + 1..].iter();
+            let is_there = |c: &&&Conversation| of.contains(&&c.caller_leg) || of.contains(&&c.called_leg);
+            prop_assert!(later.find(is_there).is_none_or(|c| Some(c.began_at) >= talk.ended_at));
+        }
         prop_assert!(call.talk_ms >= 0 && call.wait_ms.is_none_or(|w| w >= 0));
         let rows = cdr::rows(&Call { state: State::Ended, ..call.clone() });
         prop_assert!(!rows.is_empty());

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::call::{
-    Call, CallId, Direction, Disposition, How, Leg, Outcome, Party, Role, Side, State, Transfer,
+    Call, CallId, Direction, Disposition, How, Landing, Leg, Outcome, Party, Role, Side, State, Transfer,
 };
 use crate::event::{Arrival, Event, Feed, Kind};
 
@@ -39,6 +39,7 @@ pub fn transferred() -> Call {
         disposition: Disposition::Answered,
         answered_by: Some(party("102", None)),
         hung_up_by: Some(Side::Caller),
+        ended_by: None,
         cause: Some(16),
         wait_ms: Some(5_800),
         talk_ms: 151_000,
@@ -48,11 +49,14 @@ pub fn transferred() -> Call {
             how: How::Blind,
             by: party("102", None),
             to: Some("105".into()),
+            spoken: false,
+            outcome: Landing::Answered,
         }],
         queue: None,
         queue_wait_ms: None,
         voicemail: None,
         steps: Vec::new(),
+        consultations: Vec::new(),
         remarks: Vec::new(),
         conversations: Vec::new(),
         legs: vec![Leg {

@@ -1,7 +1,9 @@
 //! Calls through ast-lite's Macros (`etc/ast-lite/`) with the lines of `dialplan/ast-lite/` in them.
 
 use crate::phone::Step::{Answer, Answered, HangUp, Press, Refer, Refuse, Ring, RingOn, Told, Wait};
-use crate::scenario::{ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario, Trunk};
+use crate::scenario::{
+    ANSWERED, Expect, FAR, GROUP, INTERNAL, OUTBOUND, On, PLAIN, Scenario, Trunk, blindly,
+};
 
 const INCOMING: Scenario = Scenario {
     name: "ast-lite: incoming, answered",
@@ -62,7 +64,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (102, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", "102")),
+            transfers: &[blindly("101", "102")],
             outcomes: &[("101", "answered"), ("102", "answered")],
             ..INCOMING.expect
         },
@@ -76,7 +78,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (104, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", "104")),
+            transfers: &[blindly("101", "104")],
             outcomes: &[("101", "answered"), ("104", "answered")],
             ..INCOMING.expect
         },

@@ -87,7 +87,7 @@ pub struct Transfer {
     pub how: &'static str,
     /// The endpoint that transferred.
     pub by: String,
-    /// The number, or the endpoint, that the call was sent to.
+    /// The number, or the endpoint, that the call was sent to; `N/A` where Asterisk does not say.
     pub to: String,
 }
 
@@ -128,11 +128,12 @@ impl Truth {
         self.winner().and_then(|leg| leg.answered).unwrap_or(self.ended) - self.started
     }
 
-    /// Takes in when the phone at `endpoint` got its INVITE.
+    /// Takes in when the phone at `endpoint` first got an INVITE.
     pub fn invited(&mut self, endpoint: &str, at: Option<i64>) {
-        // Who is rung again has an INVITE for each time, and the first of them alone is known.
-        let rang = |leg: &&mut Leg| at.is_some_and(|at| (leg.started..=leg.ended).contains(&at));
-        for leg in self.legs.iter_mut().filter(|leg| leg.endpoint == endpoint).filter(rang) {
+        let rang = |leg: &&mut Leg| {
+            leg.endpoint == endpoint && at.is_some_and(|at| (leg.started..leg.ended).contains(&at))
+        };
+        for leg in self.legs.iter_mut().filter(rang) {
             leg.invited = at;
         }
     }
@@ -183,7 +184,7 @@ pub fn mark(cel: &Path) -> u64 {
 
 /// Waits for the end of the first call that began after `mark`, and tells what it was.
 pub fn wait_for_call(cel: &Path, mark: u64) -> Result<Truth> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(15);
     loop {
         let rows = rows_after(cel, mark)?;
         if let Some(truth) = whole_call(&rows) {
@@ -191,7 +192,7 @@ pub fn wait_for_call(cel: &Path, mark: u64) -> Result<Truth> {
         }
         if Instant::now() > deadline {
             let seen: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
-            bail!("CEL tells of no whole call within a minute, only of:\n{}", seen.join("\n"));
+            bail!("CEL tells of no whole call within 15 s of the phones' end, only of:\n{}", seen.join("\n"));
         }
         thread::sleep(Duration::from_millis(50));
     }
@@ -324,16 +325,23 @@ fn leg(start: &Row, rows: &[Row], talks: &[Talk]) -> Option<Leg> {
 fn transfer(row: &Row) -> Option<Transfer> {
     let (how, to) = match row.event.as_str() {
         "BLINDTRANSFER" => ("blind", row.says("extension")?),
-        "ATTENDEDTRANSFER" => {
-            ("attended", number(row.says("transfer_target_channel_name").unwrap_or_default()))
-        }
+        "ATTENDEDTRANSFER" => ("attended", target(row)),
         _ => return None,
     };
     Some(Transfer { how, by: number(&row.channel).to_owned(), to: to.to_owned() })
 }
 
+fn target(row: &Row) -> &str {
+    match row.says("transfer_target_channel_name") {
+        Some("N/A") | None => "N/A",
+        Some(channel) => number(channel),
+    }
+}
+
 /// `101` of `PJSIP/101-00000003`.
 pub fn number(channel: &str) -> &str {
     let device = channel.split('/').next_back().unwrap_or(channel);
-    device.rsplit_once('-').map_or(device, |(number, _)| number)
+    let device = device.rsplit_once('-').map_or(device, |(number, _)| number);
+    // A Local channel is named after what was dialled.
+    device.split('@').next().unwrap_or(device)
 }

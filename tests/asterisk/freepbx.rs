@@ -11,6 +11,7 @@ use crate::phone::Step::{
 };
 use crate::scenario::{
     ANSWERED, Expect, FAR, GROUP, Hooks, INTERNAL, OUTBOUND, On, PLAIN, SINGLE, Scenario, Trunk, UNANSWERED,
+    blindly,
 };
 
 /// Numbers of the skeleton: hunt group 601, queue 400, and an extension that is given up after two seconds.
@@ -186,7 +187,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (102, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", "102")),
+            transfers: &[blindly("101", "102")],
             outcomes: &[("101", "answered"), ("102", "answered")],
             ..ANSWERED
         },
@@ -201,7 +202,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (103, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", "602")),
+            transfers: &[blindly("101", "602")],
             outcomes: &[("101", "answered"), ("102", "elsewhere"), ("103", "answered")],
             groups: &[("102", "602"), ("103", "602")],
             ..ANSWERED
@@ -219,7 +220,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (103, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", "103")),
+            transfers: &[blindly("101", "103")],
             outcomes: &[("101", "answered"), ("102", "elsewhere"), ("103", "answered")],
             groups: &[("101", "600"), ("102", "600")],
             ..ANSWERED
@@ -234,7 +235,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (191, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", FAR)),
+            transfers: &[blindly("101", FAR)],
             outcomes: &[("101", "answered"), (FAR, "answered")],
             ..ANSWERED
         },

@@ -5,7 +5,7 @@
 
 use crate::freepbx::INBOUND;
 use crate::phone::Step::{Answer, Answered, HangUp, Press, Ring, RingOn, Wait};
-use crate::scenario::{ANSWERED, Expect, FAR, Scenario, UNANSWERED};
+use crate::scenario::{ANSWERED, Expect, FAR, Scenario, UNANSWERED, blindly};
 
 /// Numbers of the skeleton: an extension with voicemail, two with a follow-me, a menu, a queue that is soon left.
 const VOICEMAIL: &str = "73512020341";
@@ -24,7 +24,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (102, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", "102")),
+            transfers: &[blindly("101", "102")],
             outcomes: &[("101", "answered"), ("102", "answered")],
             ..ANSWERED
         },

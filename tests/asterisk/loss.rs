@@ -80,7 +80,7 @@ const JOINED: &str = "loss: a phone's attended transfer is one call at once";
 /// Whether anything here is named like that.
 pub fn named(filter: &str) -> bool {
     let mut names = PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED]);
-    names.any(|name| name.contains(filter))
+    names.any(|name| crate::scenario::is_named(name, filter))
 }
 
 /// Plays what the filter leaves, the Asterisks side by side; `url` names the database of a directory.
@@ -142,14 +142,14 @@ impl Loss {
 
     fn plays(&mut self, filter: &str) -> Vec<Row> {
         let mut rows = Vec::new();
-        for (scenario, deeds) in PLAYS.iter().filter(|(scenario, _)| scenario.name.contains(filter)) {
+        for (scenario, deeds) in PLAYS.iter().filter(|(scenario, _)| scenario.is_named(filter)) {
             println!("{:<8} {}", self.pbx.version, scenario.name);
             let row = self.during(scenario, deeds);
             rows.push(row.unwrap_or_else(|error| self.failed(scenario.name, &error)));
         }
         let tried: [(&str, Attempt); 3] =
             [(JOINED, Loss::joined), (SILENT, Loss::silent), (KILLED, Loss::killed)];
-        for (name, attempt) in tried.into_iter().filter(|(name, _)| name.contains(filter)) {
+        for (name, attempt) in tried.into_iter().filter(|(name, _)| crate::scenario::is_named(name, filter)) {
             println!("{:<8} {name}", self.pbx.version);
             let row = match attempt(self) {
                 Ok(seen) => {

@@ -23,6 +23,7 @@ mod scenario;
 mod sip;
 mod talks;
 mod ten;
+mod transfers;
 mod tries;
 mod unsaid;
 mod verdict;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--list") {
         return ExitCode::SUCCESS;
     }
-    let named = |scenario: &Scenario| scenario.name.contains(&wishes.filter);
+    let named = |scenario: &Scenario| scenario.is_named(&wishes.filter);
     if !SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(named)
         && !loss::named(&wishes.filter)
     {
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
 
 /// What was asked for on the command line.
 struct Wishes {
-    /// Part of the names of the calls to be played.
+    /// Part of the names of the calls to be played; several, with | between them.
     filter: String,
     stores: Vec<Store>,
     oracle_only: bool,
@@ -269,8 +270,7 @@ impl Stage {
         let server = journal.agi.clone();
         let houses = [House::Plain, House::FreePbx, House::AstLite];
         let wanted = |house: House, root: &Root| {
-            let of_house =
-                |scenario: &Scenario| scenario.name.contains(filter) && scenario.on.is(house, root);
+            let of_house = |scenario: &Scenario| scenario.is_named(filter) && scenario.on.is(house, root);
             SCENARIOS.iter().flat_map(|part| part.iter()).chain([&REFUSED, &OUTAGE, &TEN]).any(of_house)
         };
         let mut pbxes = Vec::new();
@@ -293,7 +293,7 @@ impl Stage {
     }
 
     fn wants(&self, scenario: &Scenario, pbx: &Pbx) -> bool {
-        scenario.name.contains(&self.filter) && scenario.on.is(pbx.house, &pbx.root)
+        scenario.is_named(&self.filter) && scenario.on.is(pbx.house, &pbx.root)
     }
 
     /// One scenario after another on each Asterisk, the Asterisks side by side.
@@ -339,7 +339,12 @@ impl Stage {
                 row.wrong.extend(freepbx::silenced(&played.truth, pbx));
                 row
             }
-            Err(error) => Row::failed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())),
+            Err(error) => {
+                // Whatever is left of it would be taken for the next call.
+                let _ = pbx.console("channel request hangup all");
+                thread::sleep(Duration::from_secs(1));
+                Row::failed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
+            }
         };
         if pbx.was_marked(HOSTILE_MARK) {
             row.wrong.push("a caller's name was run as a command".into());

@@ -22,7 +22,7 @@ use crate::pbx::{Pbx, trunk};
 use crate::sip::{Message, finish, session, tag};
 
 /// How long a phone waits for anything before the scenario has failed.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// What a phone does. Times are milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub enum Step {
     Refer(&'static str),
     /// Until the pbx has told how the transfer went.
     Told,
-    /// Puts the first of its calls through to the last (REFER with Replaces).
+    /// Puts the first of its calls through to the last (REFER with Replaces), and leaves both when that is done.
     Connect,
     /// Hangs up; nothing where the other side did first.
     HangUp,
@@ -209,6 +209,8 @@ struct Call {
     /// From and To as this side writes them in its own requests.
     us: String,
     them: String,
+    /// The other side's tag, which it may have told before it answers.
+    their_tag: String,
     /// The address that requests go to.
     target: String,
     cseq: u32,
@@ -227,6 +229,11 @@ struct Call {
 impl Call {
     fn is_over(&self) -> bool {
         self.stage == Stage::Over
+    }
+
+    /// Whether the pbx has told how a transfer of it went, or will not.
+    fn was_told(&self) -> bool {
+        self.is_over() || self.referred >= Some(300) || self.told >= Some(200)
     }
 }
 
@@ -305,10 +312,7 @@ impl Line {
             Step::Told => {
                 let call = self.calls.iter().rposition(|call| call.referred.is_some());
                 let call = call.context("it has transferred nothing")?;
-                self.until("the word on the transfer", |line| {
-                    let call = &line.calls[call];
-                    call.is_over() || call.referred >= Some(300) || call.told >= Some(200)
-                })?;
+                self.until("the word on the transfer", |line| line.calls[call].was_told())?;
             }
             Step::Connect => self.connect()?,
             Step::Vanish => {}
@@ -366,6 +370,7 @@ impl Line {
             id: format!("{}@127.0.0.1", serial()),
             us: format!("{} <sip:{}@127.0.0.1:{}>;tag={}", self.name, self.number, self.port, serial()),
             them: format!("<sip:{number}@{}>", self.pbx),
+            their_tag: String::new(),
             target: format!("sip:{number}@{}", self.pbx),
             cseq: 0,
             invite: None,
@@ -405,10 +410,15 @@ impl Line {
         }
         let with = &self.calls[last];
         let id = with.id.replace('@', "%40");
-        let replaces = format!("{id}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", tag(&with.them), tag(&with.us));
+        let replaces = format!("{id}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", with.their_tag, tag(&with.us));
         let whom = with.them.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
         let to = format!("{}?Replaces={replaces}", whom.map_or("", |(address, _)| address));
-        self.refer(first, &to)
+        self.refer(first, &to)?;
+        self.until("the word on the transfer", |line| line.calls[first].was_told())?;
+        if self.calls[first].stage == Stage::Up && self.calls[first].told < Some(300) {
+            self.request(first, "BYE", &[], "")?;
+        }
+        Ok(())
     }
 
     /// Until the pbx has taken or refused it.
@@ -564,6 +574,7 @@ impl Line {
             id: message.header("Call-ID").to_owned(),
             us,
             them: message.header("From").to_owned(),
+            their_tag: tag(message.header("From")).to_owned(),
             target: message.address("Contact").to_owned(),
             cseq: 0,
             invite: Some(message.clone()),
@@ -590,6 +601,7 @@ impl Line {
         match method {
             "INVITE" => {
                 of.media.remote = message.media().or(of.media.remote);
+                tag(message.header("To")).clone_into(&mut of.their_tag);
                 match status {
                     100 => {}
                     101..200 if of.stage == Stage::Calling => of.stage = Stage::Ringing,

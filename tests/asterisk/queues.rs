@@ -1,7 +1,7 @@
 //! Calls that wait in a queue (`etc/hard.conf`, `etc/queues.conf`).
 
 use crate::phone::Step::{Answer, Answered, HangUp, Press, Refer, Refuse, Ring, RingOn, Told, Wait};
-use crate::scenario::{ANSWERED, Expect, PLAIN, SINGLE, Scenario, UNANSWERED};
+use crate::scenario::{ANSWERED, Expect, PLAIN, SINGLE, Scenario, UNANSWERED, blindly};
 
 const QUEUE: Scenario = Scenario {
     name: "queue: ringall",
@@ -153,7 +153,7 @@ pub const SCENARIOS: &[Scenario] = &[
         expect: Expect {
             steps: &["queue support answered"],
             answered_by: Some("102"),
-            transfer: Some(("102", "103")),
+            transfers: &[blindly("102", "103")],
             outcomes: &[("101", "elsewhere"), ("102", "answered"), ("103", "answered")],
             groups: &[("101", "support"), ("102", "support")],
             ..ANSWERED
@@ -171,7 +171,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
         expect: Expect {
             steps: &["queue second answered"],
-            transfer: Some(("101", "3008")),
+            transfers: &[blindly("101", "3008")],
             outcomes: &[("101", "answered"), ("102", "answered")],
             groups: &[("102", "second")],
             ..ANSWERED

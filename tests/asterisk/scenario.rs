@@ -119,14 +119,37 @@ pub struct Expect {
     pub notes: &'static [&'static str],
     /// What no line of the story may hold.
     pub unsaid: &'static [&'static str],
-    /// Who transferred, and to whom.
-    pub transfer: Option<(&'static str, &'static str)>,
+    /// The transfers, in their order.
+    pub transfers: &'static [Moved],
+    /// The numbers of those who talked with each other, in their order; nothing where that is left to CEL.
+    pub talks: &'static [(&'static str, &'static str)],
     /// What was done with the caller on the way, a step a text: `queue support answered`.
     pub steps: &'static [&'static str],
     /// What came of each phone's leg.
     pub outcomes: &'static [(&'static str, &'static str)],
     /// The legs that were rung in a group, and its name; all others were not.
     pub groups: &'static [(&'static str, &'static str)],
+}
+
+/// A transfer that must be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// `blind` or `attended`.
+    pub how: &'static str,
+    pub by: &'static str,
+    pub to: &'static str,
+    /// What came of it.
+    pub outcome: &'static str,
+}
+
+/// A blind transfer whose target picked up.
+pub const fn blindly(by: &'static str, to: &'static str) -> Moved {
+    Moved { how: "blind", by, to, outcome: "answered" }
+}
+
+/// An attended transfer whose target picked up.
+pub const fn attended(by: &'static str, to: &'static str) -> Moved {
+    Moved { how: "attended", ..blindly(by, to) }
 }
 
 pub const ANSWERED: Expect = Expect {
@@ -140,7 +163,8 @@ pub const ANSWERED: Expect = Expect {
     recordings: 0,
     notes: &[],
     unsaid: &["Local"],
-    transfer: None,
+    transfers: &[],
+    talks: &[],
     steps: &[],
     outcomes: &[("101", "answered")],
     groups: &[],
@@ -157,7 +181,8 @@ pub const UNANSWERED: Expect = Expect {
     recordings: 0,
     notes: &[],
     unsaid: &["Local"],
-    transfer: None,
+    transfers: &[],
+    talks: &[],
     steps: &[],
     outcomes: &[],
     groups: &[],
@@ -182,6 +207,7 @@ pub const PLAIN: Scenario = Scenario {
 /// What is played one after another on each Asterisk.
 pub const SCENARIOS: &[&[Scenario]] = &[
     PLAINS,
+    crate::transfers::SCENARIOS,
     crate::ringing::SCENARIOS,
     crate::queues::SCENARIOS,
     crate::unsaid::SCENARIOS,
@@ -262,7 +288,7 @@ const PLAINS: &[Scenario] = &[
             (102, &[Ring(900), Answer]),
         ],
         expect: Expect {
-            transfer: Some(("101", "102")),
+            transfers: &[blindly("101", "102")],
             outcomes: &[("101", "answered"), ("102", "answered")],
             ..ANSWERED
         },
@@ -333,7 +359,7 @@ const PLAINS: &[Scenario] = &[
         hooks: Hooks::Callers,
         expect: Expect {
             notes: &["a word about this call"],
-            transfer: Some(("101", "108")),
+            transfers: &[blindly("101", "108")],
             outcomes: &[("101", "answered"), ("108", "answered")],
             groups: &[("101", "sales")],
             ..ANSWERED
@@ -512,7 +538,17 @@ pub struct Played {
     pub phones: Vec<Diary>,
 }
 
+/// Whether `name` has one of the parts of `filter`, which are parted by `|`.
+pub fn is_named(name: &str, filter: &str) -> bool {
+    filter.split('|').any(|part| name.contains(part))
+}
+
 impl Scenario {
+    /// Whether its name has one of the parts of `filter`, which are parted by `|`.
+    pub fn is_named(&self, filter: &str) -> bool {
+        is_named(self.name, filter)
+    }
+
     /// Makes the call on `pbx` and waits until it is over; the phones' logs go to a directory under `logs`.
     pub fn play(&self, pbx: &Pbx, logs: PathBuf) -> Result<Played> {
         let mark = cel::mark(&pbx.cel());

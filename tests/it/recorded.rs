@@ -11,12 +11,14 @@ use calljournal::call::{Call, Numbering, Party, fold, story};
 use calljournal::event::{Event, Feed};
 use jiff::{SignedDuration, Timestamp};
 
+const CALLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/calls");
+
 /// In how many orders each call is folded.
 const ORDERS: u64 = 24;
 
 #[test]
 fn calls_recorded_on_real_asterisks_are_told_as_they_were_in_any_order() {
-    let recorded = recorded(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/calls")));
+    let recorded = recorded(Path::new(CALLS));
     assert!(!recorded.is_empty());
     let mut wrong = Vec::new();
     for file in recorded {
@@ -33,6 +35,12 @@ fn calls_recorded_on_real_asterisks_are_told_as_they_were_in_any_order() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All that is told of them.
+pub fn told_of_recorded_calls() -> String {
+    let read = |file: PathBuf| fs::read_to_string(file.with_extension("txt")).unwrap();
+    recorded(Path::new(CALLS)).into_iter().map(read).collect()
 }
 
 fn recorded(directory: &Path) -> Vec<PathBuf> {

@@ -27,15 +27,17 @@ pub(super) fn lines(call: &Call, words: &Words) -> Vec<Line> {
     lines
 }
 
-/// A phone that one channel rang, under which it may be rung again.
-type Phone<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);
+/// A phone that one channel rang, under which it may be rung again; after a transfer that is another matter.
+type Phone<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, usize);
 
-fn phone(leg: &Leg) -> Phone<'_> {
-    (leg.caller.as_deref(), leg.group.as_deref(), leg.party.number.as_deref())
+fn phone<'a>(call: &Call, leg: &'a Leg) -> Phone<'a> {
+    let transfers = call.transfers.iter().filter(|transfer| transfer.at <= leg.started_at).count();
+    (leg.caller.as_deref(), leg.group.as_deref(), leg.party.number.as_deref(), transfers)
 }
 
 /// How often each phone was rung, by the channel that rang it.
 struct Again<'a> {
+    call: &'a Call,
     rings: HashMap<Phone<'a>, Vec<&'a Leg>>,
     /// In order of appearance.
     order: Vec<Phone<'a>>,
@@ -43,11 +45,11 @@ struct Again<'a> {
 
 impl<'a> Again<'a> {
     fn of(call: &'a Call) -> Again<'a> {
-        let mut again = Again { rings: HashMap::new(), order: Vec::new() };
+        let mut again = Again { call, rings: HashMap::new(), order: Vec::new() };
         for leg in rung(call) {
-            let rings = again.rings.entry(phone(leg)).or_default();
+            let rings = again.rings.entry(phone(call, leg)).or_default();
             if rings.is_empty() {
-                again.order.push(phone(leg));
+                again.order.push(phone(call, leg));
             }
             rings.push(leg);
         }
@@ -56,7 +58,7 @@ impl<'a> Again<'a> {
 
     /// Whether this ringing of the phone is told by itself.
     fn is_told(&self, leg: &Leg) -> bool {
-        let first = || self.rings.get(&phone(leg)).and_then(|rings| rings.first());
+        let first = || self.rings.get(&phone(self.call, leg)).and_then(|rings| rings.first());
         !self.is_often(leg) || first().is_none_or(|l| l.uniqueid == leg.uniqueid)
     }
 
@@ -68,7 +70,7 @@ impl<'a> Again<'a> {
             .filter(|leg| {
                 leg.outcome == Outcome::Answered
                     || !self.is_often(leg)
-                    || told.insert((phone(leg), leg.outcome))
+                    || told.insert((phone(call, leg), leg.outcome))
             })
             .filter(|leg| leg.outcome != Outcome::NoAnswer || !(self.is_often(leg) || in_vain(call, leg)))
             .filter_map(|leg| outcome(leg, words))
@@ -77,7 +79,7 @@ impl<'a> Again<'a> {
 
     /// Of whom it is told how often he was rung.
     fn is_often(&self, leg: &Leg) -> bool {
-        self.rings.get(&phone(leg)).is_some_and(|rings| rings.len() > TOLD_EACH)
+        self.rings.get(&phone(self.call, leg)).is_some_and(|rings| rings.len() > TOLD_EACH)
     }
 
     /// How often the phones of one caller were rung, when the last of them stopped.

@@ -383,6 +383,8 @@ proptest! {
                 t.by.name.clone_from(&before.by.name);
             }
             both.answered_by = alone.answered_by.clone();
+            prop_assert_eq!(both.ended_by.take().map(|p| p.number), alone.ended_by.clone().map(|p| p.number));
+            both.ended_by.clone_from(&alone.ended_by);
             prop_assert_eq!(&both, &alone);
         }
     }

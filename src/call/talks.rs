@@ -1,0 +1,426 @@
+//! Who talked with whom, from when to when, through every transfer.
+//!
+//! What happened to the channels is gone through in order of time, with the conversations that run at each moment.
+//! A conversation lasts from the answer of a called leg to the first thing that parts the two: one of them ends, is
+//! transferred and enters the dialplan again, or leaves for a consultation. Who consults is back with whom he left when
+//! that comes to nothing; when he transfers, the one who waited takes his place. So nobody is in two conversations at a
+//! time, and their lengths may be added up.
+//!
+//! There are two kinds of consultation. By a feature code Asterisk makes a Local channel that calls the target, and the
+//! transfer is done when its maker hangs up while it lives. A SIP phone calls the target on a second channel of its own,
+//! and only the end of its first one says (`attendedtransfer`) that it connected the two; before that nobody knows of it.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::fold::{Part, Parts, endpoint};
+use super::legs::{Conversation, Role, millis};
+use super::{Consultation, How, Landing, Transfer};
+
+/// What became of the channels of a call.
+#[derive(Debug, Default)]
+pub(super) struct Talks {
+    /// In order of time.
+    pub conversations: Vec<Conversation>,
+    /// In order of time.
+    pub consultations: Vec<Consultation>,
+    /// In order of time, with what came of each.
+    pub transfers: Vec<Transfer>,
+}
+
+/// A transfer, and the channel that was transferred.
+#[derive(Debug, Clone)]
+pub(super) struct Move {
+    pub transfer: Transfer,
+    /// The uniqueid of the channel that was sent on.
+    pub channel: Option<String>,
+}
+
+/// A Local channel that Asterisk made for an attended transfer by feature code.
+#[derive(Debug, Clone)]
+pub(super) struct ByCode {
+    /// The name of the channel that consults.
+    pub by: String,
+    /// The uniqueid of the Local channel.
+    pub via: String,
+}
+
+/// What happened to a channel, in the order in which it counts at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Consults(usize),
+    Answered(usize),
+    Moved(usize),
+    Connects(usize),
+    /// Was seen to be gone; since when, nobody knows.
+    Lost(usize),
+    Ended(usize),
+}
+
+/// Somebody asks a third one before the call is transferred. All are places in `Parts::list`.
+struct Asking {
+    by: usize,
+    via: usize,
+    began: Timestamp,
+    /// Who is put through by it, where Asterisk named the channel.
+    named: Option<usize>,
+    /// Who waits meanwhile.
+    waits: Option<Running>,
+    /// When that one hung up.
+    left: Option<Timestamp>,
+    standing: Asked,
+}
+
+/// Where a consultation stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Open,
+    /// The one who waited was put through.
+    Connected(usize),
+    /// It came to nothing then.
+    Over(Timestamp),
+}
+
+/// A conversation that goes on.
+#[derive(Clone)]
+struct Running {
+    caller: usize,
+    called: usize,
+    since: Timestamp,
+    /// The channel that dialled.
+    dialler: usize,
+    /// Whether it follows from an answer, and not from a transfer or the end of a consultation.
+    fresh: bool,
+}
+
+impl Running {
+    fn has(&self, part: usize) -> bool {
+        self.caller == part || self.called == part
+    }
+
+    fn other(&self, part: usize) -> usize {
+        if self.caller == part { self.called } else { self.caller }
+    }
+}
+
+/// The call at one moment.
+struct Floor<'p> {
+    parts: &'p Parts,
+    running: Vec<Running>,
+    asking: Vec<Asking>,
+    /// Whose place was taken by whom.
+    heirs: HashMap<usize, usize>,
+    moves: Vec<Move>,
+    conversations: Vec<Conversation>,
+}
+
+/// Goes through the whole call.
+pub(super) fn talks(parts: &Parts) -> Talks {
+    let asking = consultations(parts);
+    let happenings = happenings(parts, &asking);
+    let mut floor = Floor {
+        parts,
+        running: Vec::new(),
+        asking,
+        heirs: HashMap::new(),
+        moves: parts.moves.clone(),
+        conversations: Vec::new(),
+    };
+    for (at, happening) in happenings {
+        match happening {
+            Happening::Consults(n) => floor.consults(n, at),
+            Happening::Answered(part) => floor.answered(part, at),
+            Happening::Moved(part) => floor.leaves(part, Some(at)),
+            Happening::Connects(n) => floor.connects(n, at),
+            Happening::Lost(part) => floor.leaves(part, None),
+            Happening::Ended(part) => floor.ended(part, at),
+        }
+    }
+    floor.told()
+}
+
+/// Each consultation that is known of.
+fn consultations(parts: &Parts) -> Vec<Asking> {
+    let names: HashMap<&str, usize> =
+        parts.list.iter().enumerate().rev().map(|(place, part)| (part.channel.as_str(), place)).collect();
+    let by_code = parts.by_code.iter().filter_map(|one| {
+        let by = *names.get(one.by.as_str())?;
+        let via = parts.place(&one.via)?;
+        Some((by, via, None))
+    });
+    let by_key = parts.list.iter().enumerate().filter_map(|(first, part)| {
+        let named = *names.get(part.farewell.connected.as_deref()?)?;
+        Some((first, second_channel(parts, part)?, Some(named)))
+    });
+    let all = by_code.chain(by_key);
+    all.map(|(by, via, named)| {
+        let began = parts.list[via].started;
+        Asking { by, via, began, named, waits: None, left: None, standing: Asked::Open }
+    })
+    .collect()
+}
+
+/// The channel on which the phone of `first` called the target: the last that it began while it had the first.
+fn second_channel(parts: &Parts, first: &Part) -> Option<usize> {
+    let until = first.ended?;
+    let all = parts.list.iter().enumerate().filter(|(_, second)| {
+        second.role == Some(Role::Caller)
+            && endpoint(&second.channel) == endpoint(&first.channel)
+            && second.started > first.started
+            && second.started <= until
+    });
+    all.max_by_key(|(_, second)| second.started).map(|(place, _)| place)
+}
+
+fn happenings(parts: &Parts, asking: &[Asking]) -> Vec<(Timestamp, Happening)> {
+    let mut all = Vec::new();
+    for (place, part) in parts.list.iter().enumerate() {
+        if part.role == Some(Role::Called) && !part.is_plumbing() {
+            all.extend(part.answered.map(|at| (at, Happening::Answered(place))));
+        }
+        let moved = part.entries.iter().filter(|entry| entry.transferred);
+        all.extend(moved.map(|entry| (entry.at, Happening::Moved(place))));
+        all.extend(part.ended.map(|at| (at, Happening::Ended(place))));
+        all.extend(parts.gone(part).map(|at| (at, Happening::Lost(place))));
+    }
+    for (n, one) in asking.iter().enumerate() {
+        all.push((one.began, Happening::Consults(n)));
+        if one.named.is_some() {
+            // The pbx ends the second channel when it connects the two, and the phone the first when it hears of that.
+            let ends = [parts.list[one.by].ended, parts.list[one.via].ended];
+            all.extend(ends.into_iter().flatten().min().map(|at| (at, Happening::Connects(n))));
+        }
+    }
+    all.sort();
+    all
+}
+
+impl Floor<'_> {
+    fn part(&self, place: usize) -> &Part {
+        &self.parts.list[place]
+    }
+
+    /// Whether it has not ended, as far as is known, by `at`.
+    fn lives(&self, place: usize, at: Timestamp) -> bool {
+        let part = self.part(place);
+        part.ended.or(self.parts.gone(part)).is_none_or(|end| end > at)
+    }
+
+    fn answered(&mut self, called: usize, at: Timestamp) {
+        let Some((caller, dialler)) = self.caller_of(called) else { return };
+        let talk = Running { caller, called, since: at, dialler, fresh: true };
+        let sides = [self.part(caller), self.part(called)];
+        if sides.iter().any(|part| self.parts.gone(part).is_some_and(|gone| gone <= at)) {
+            self.closes(&talk, None);
+        } else if sides.iter().any(|part| part.ended.is_some_and(|end| end <= at)) {
+            self.closes(&talk, Some(at));
+        } else {
+            // Whoever is put through to another one has left the one before, even where nobody said so.
+            for before in self.take_with(|talk| talk.has(caller) || talk.has(called)) {
+                self.closes(&before, Some(at));
+            }
+            self.running.push(talk);
+        }
+    }
+
+    /// Takes out the conversations that `wanted` wants.
+    fn take_with(&mut self, wanted: impl Fn(&Running) -> bool) -> Vec<Running> {
+        let (taken, left) = std::mem::take(&mut self.running).into_iter().partition(|talk| wanted(talk));
+        self.running = left;
+        taken
+    }
+
+    /// Who talks with this leg when it is picked up, and the channel that dialled it: the one it names, where that is
+    /// a person's or was made for a consultation, else the call's first.
+    fn caller_of(&self, called: usize) -> Option<(usize, usize)> {
+        let named = self.part(called).caller.as_deref().and_then(|uid| self.parts.place(uid));
+        let asking = self.asking.iter().find(|one| Some(one.via) == named);
+        let (caller, dialler) = match (named, asking) {
+            (Some(person), _) if !self.part(person).is_plumbing() => (person, person),
+            (Some(via), Some(asking)) => (asking.by, via),
+            _ => {
+                let first = self.parts.place(&self.parts.first()?.uniqueid)?;
+                (first, first)
+            }
+        };
+        let caller = self.heir(caller);
+        (caller != called).then_some((caller, dialler))
+    }
+
+    /// Who has the place of this channel now.
+    fn heir(&self, mut place: usize) -> usize {
+        for _ in 0..self.heirs.len() {
+            match self.heirs.get(&place) {
+                Some(&heir) => place = heir,
+                None => break,
+            }
+        }
+        place
+    }
+
+    fn consults(&mut self, n: usize, at: Timestamp) {
+        let by = self.asking[n].by;
+        let Some(running) = self.running.iter().rposition(|talk| talk.has(by)) else { return };
+        let talk = self.running.remove(running);
+        self.closes(&talk, Some(at));
+        self.asking[n].waits = Some(talk);
+    }
+
+    /// The consultation ends in a transfer.
+    fn connects(&mut self, n: usize, at: Timestamp) {
+        let Asking { by, via, named, waits, standing, .. } = &mut self.asking[n];
+        let (by, via, named) = (*by, *via, *named);
+        let heir = named.or(waits.take().map(|talk| talk.other(by)));
+        let Some(heir) = heir.filter(|heir| *heir != by && *heir != via) else { return };
+        *standing = Asked::Connected(heir);
+        let mut target = None;
+        for talk in self.take_with(|talk| talk.has(by) || talk.has(via) || talk.has(heir)) {
+            self.closes(&talk, Some(at));
+            let with = talk.other(if talk.has(via) { via } else { by });
+            if (talk.has(by) || talk.has(via)) && with != heir {
+                target = self.part(with).party.number.clone();
+                self.running.push(Running { caller: heir, called: with, since: at, fresh: false, ..talk });
+            }
+        }
+        self.heirs.extend([(by, heir), (via, heir)]);
+        let dialled = || self.part(via).entries.last().and_then(|entry| entry.exten.clone());
+        let transfer = Transfer {
+            at,
+            how: How::Attended,
+            by: self.part(by).party.clone(),
+            spoken: target.is_some(),
+            to: target.or_else(dialled),
+            outcome: Landing::Open,
+        };
+        self.moves.push(Move { transfer, channel: Some(self.part(heir).uniqueid.clone()) });
+    }
+
+    fn ended(&mut self, part: usize, at: Timestamp) {
+        for n in 0..self.asking.len() {
+            let Asking { by, via, named, waits, standing, .. } = &self.asking[n];
+            if *standing != Asked::Open || named.is_some() {
+                continue;
+            }
+            let waiting = waits.as_ref().map(|talk| talk.other(*by));
+            if *by == part && self.lives(*via, at) && waiting.is_some_and(|who| self.lives(who, at)) {
+                self.connects(n, at);
+            } else if *via == part {
+                self.goes_back(n, at);
+            }
+        }
+        self.leaves(part, Some(at));
+    }
+
+    /// The consultation has come to nothing.
+    fn goes_back(&mut self, n: usize, at: Timestamp) {
+        self.asking[n].standing = Asked::Over(at);
+        let Some(talk) = self.asking[n].waits.take() else { return };
+        if self.lives(talk.caller, at) && self.lives(talk.called, at) {
+            for over in self.take_with(|other| other.has(talk.caller) || other.has(talk.called)) {
+                self.closes(&over, Some(at));
+            }
+            self.running.push(Running { since: at, fresh: false, ..talk });
+        }
+    }
+
+    /// The channel is in no conversation any more.
+    fn leaves(&mut self, part: usize, at: Option<Timestamp>) {
+        // A channel that enters the dialplan at the very moment of an answer has not left that conversation.
+        let stays = at.filter(|at| self.part(part).ended != Some(*at)).unwrap_or(Timestamp::MAX);
+        for talk in self.take_with(|talk| talk.has(part) && talk.since < stays) {
+            self.closes(&talk, at);
+        }
+        for one in &mut self.asking {
+            if let Some(talk) = one.waits.take_if(|talk| talk.has(part)) {
+                one.left = at.filter(|_| talk.other(part) == one.by);
+            }
+        }
+    }
+
+    fn closes(&mut self, talk: &Running, ended_at: Option<Timestamp>) {
+        let (caller, called, dialler) =
+            (self.part(talk.caller), self.part(talk.called), self.part(talk.dialler));
+        let entry = dialler.entries.iter().rfind(|e| e.at <= called.started).or(dialler.entries.first());
+        let dialled_at = entry.map_or(called.started, |e| e.at);
+        self.conversations.push(Conversation {
+            caller: caller.party.clone(),
+            called: called.party.clone(),
+            caller_leg: caller.uniqueid.clone(),
+            called_leg: called.uniqueid.clone(),
+            dialled: entry.and_then(|e| e.exten.clone()),
+            context: entry.and_then(|e| e.context.clone()),
+            dialled_at: if talk.fresh { dialled_at } else { talk.since },
+            began_at: talk.since,
+            ended_at,
+            talk_ms: ended_at.map_or(0, |end| millis(talk.since, end)),
+        });
+    }
+
+    fn told(mut self) -> Talks {
+        for talk in std::mem::take(&mut self.running) {
+            self.closes(&talk, None);
+        }
+        self.conversations.sort_by_key(|talk| talk.began_at);
+        self.moves.sort_by_key(|one| one.transfer.at);
+        let transfers = (0..self.moves.len()).map(|n| self.landed(n)).collect();
+        let mut consultations: Vec<Consultation> = self.asking.iter().map(|one| self.asked(one)).collect();
+        consultations.sort_by_key(|one| one.at);
+        Talks { conversations: self.conversations, consultations, transfers }
+    }
+
+    /// The transfer with what came of it.
+    fn landed(&self, n: usize) -> Transfer {
+        let Move { transfer, channel } = &self.moves[n];
+        let again = self.moves[n + 1..].iter().find(|later| later.channel == *channel);
+        let until = again.map_or(Timestamp::MAX, |later| later.transfer.at);
+        let of = |uid: &String| channel.as_ref() == Some(uid);
+        let met = self.conversations.iter().find(|talk| {
+            (transfer.at..until).contains(&talk.began_at) && (of(&talk.caller_leg) || of(&talk.called_leg))
+        });
+        let place = channel.as_deref().and_then(|uid| self.parts.place(uid));
+        let over = place.is_none_or(|place| !self.lives(place, Timestamp::MAX)) || again.is_some();
+        let outcome = match met {
+            Some(talk) => {
+                let with = if of(&talk.caller_leg) { &talk.called } else { &talk.caller };
+                let back = with.number.is_some() && with.number == transfer.by.number;
+                if back { Landing::Returned } else { Landing::Answered }
+            }
+            None if over => Landing::Unanswered,
+            None => Landing::Open,
+        };
+        Transfer { outcome, ..transfer.clone() }
+    }
+
+    fn asked(&self, one: &Asking) -> Consultation {
+        let connected = matches!(one.standing, Asked::Connected(_));
+        let party = |place: usize| self.part(place).party.clone();
+        let mine = |talk: &&Conversation| {
+            let by = &self.part(one.by).uniqueid;
+            talk.caller_leg == *by || talk.called_leg == *by
+        };
+        // The one who waits is told by whom it was before.
+        let before = self.conversations.iter().filter(mine).rfind(|talk| talk.ended_at == Some(one.began));
+        let waiting = before.map(|talk| {
+            if talk.caller_leg == self.part(one.by).uniqueid {
+                talk.called.clone()
+            } else {
+                talk.caller.clone()
+            }
+        });
+        Consultation {
+            at: one.began,
+            by: party(one.by),
+            to: self.part(one.via).entries.last().and_then(|entry| entry.exten.clone()),
+            waiting: waiting.unwrap_or_default(),
+            returned_at: match one.standing {
+                Asked::Over(at) => {
+                    self.conversations.iter().filter(mine).find(|talk| talk.began_at == at).map(|_| at)
+                }
+                _ => None,
+            },
+            left_at: one.left,
+            transferred: connected,
+        }
+    }
+}
