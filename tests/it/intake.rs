@@ -92,7 +92,7 @@ impl Journal {
         super::number(&mut self.sql(), sql)
     }
 
-    fn texts(&self, sql: &str) -> Vec<String> {
+    pub fn texts(&self, sql: &str) -> Vec<String> {
         super::texts(&mut self.sql(), sql)
     }
 

@@ -10,6 +10,7 @@ mod file;
 mod freepbx;
 mod layout;
 mod libraries;
+mod model;
 mod nodes;
 mod outage;
 #[path = "both.rs"]

@@ -16,17 +16,17 @@ use crate::sqlite::{connect, number, texts};
 use crate::{cluster, server};
 
 /// Nodes that share a database and a clock moved by hand.
-struct Site {
+pub struct Site {
     url: String,
     clock: Clock,
     stores: Vec<Store>,
-    nodes: Vec<Intake>,
+    pub nodes: Vec<Intake>,
     _dir: tempfile::TempDir,
 }
 
 impl Site {
     /// `None` where the tests may go without PostgreSQL, which was said already.
-    fn open(nodes: usize) -> Option<Site> {
+    pub fn open(nodes: usize) -> Option<Site> {
         let dir = tempfile::tempdir().unwrap();
         let url = cluster::shared()?.database(dir.path());
         let clock = Clock::manual(Timestamp::from_second(T0).unwrap());
@@ -50,8 +50,12 @@ impl Site {
         number(&mut self.sql(), sql)
     }
 
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        texts(&mut self.sql(), sql)
+    }
+
     /// Moves the clock and waits until nothing is unsettled and no deadline is overdue.
-    async fn pass(&self, seconds: f64) {
+    pub async fn pass(&self, seconds: f64) {
         self.clock.advance(SignedDuration::from_secs_f64(seconds));
         let now = self.clock.now().as_microsecond();
         let waiting = format!(
@@ -110,7 +114,7 @@ async fn the_events_of_a_call_may_go_to_any_node_in_any_order_and_come_to_the_sa
         let strays = "SELECT count(*) AS n FROM members WHERE call_id NOT IN (SELECT id FROM calls)";
         assert_eq!(site.number(strays), 0);
     }
-    let docs = |site: &Site| texts(&mut site.sql(), "SELECT doc AS s FROM calls ORDER BY id");
+    let docs = |site: &Site| site.texts("SELECT doc AS s FROM calls ORDER BY id");
     assert_eq!(docs(&alone), docs(&many));
 }
 
