@@ -114,6 +114,8 @@ lost = Nothing more was heard of this call; when it ended is not known
 
 nobody = somebody
 
+moment = a moment
+
 duration = { $hours ->
     [0] { $minutes ->
         [0] { $seconds } s

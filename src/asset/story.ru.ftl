@@ -125,6 +125,8 @@ lost = Больше об этом звонке ничего не известн�
 
 nobody = неизвестный номер
 
+moment = мгновение
+
 duration = { $hours ->
     [0] { $minutes ->
         [0] { $seconds } с

@@ -56,6 +56,11 @@ fn line(words: &Words, at: Timestamp, id: &str, values: &[(&str, &String)]) -> L
     Line { at, text: words.say(id, &values) }
 }
 
+/// How long something took; nobody says "after 0 s".
+fn length(ms: i64, words: &Words) -> String {
+    if ms < 500 { words.plain("moment") } else { words.duration(ms) }
+}
+
 /// `Anna (102)`, or whichever of the two is known.
 fn party(party: &Party, words: &Words) -> String {
     match (&party.name, &party.number) {
@@ -112,7 +117,7 @@ fn not_taken(call: &Call, at: Timestamp, words: &Words) -> Option<Line> {
     let last = call.transfers.last().filter(|last| last.outcome == Landing::Unanswered)?;
     call.conversations.iter().all(|talk| talk.began_at < last.at).then(|| {
         let id = if call.hung_up_by == Some(Side::Caller) { "gave-up-transferred" } else { "not-taken" };
-        let wait = words.duration(millis(last.at, at));
+        let wait = length(millis(last.at, at), words);
         line(words, at, id, &[("wait", &wait)])
     })
 }
@@ -124,7 +129,7 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
         return Some(line(words, at, "lost", &[]));
     }
     let at = call.ended_at?;
-    let wait = words.duration(call.wait_ms.unwrap_or(0));
+    let wait = length(call.wait_ms.unwrap_or(0), words);
     let Some(last) = call.conversations.last() else {
         if let Some(text) = way::ending(call, &wait, words) {
             return Some(Line { at, text });
@@ -147,7 +152,7 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
         None => "ended",
     };
     let who = call.ended_by.as_ref().unwrap_or(&last.called);
-    let whole = words.duration(call.answered_at.map_or(0, |answered| millis(answered, at)));
+    let whole = length(call.answered_at.map_or(0, |answered| millis(answered, at)), words);
     Some(line(words, at, id, &[("who", &party(who, words)), ("talk", &whole)]))
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::super::legs::{Leg, Outcome, Role, millis};
 use super::super::words::{Value, Words};
 use super::super::{Call, Left, What};
-use super::{Line, line, party};
+use super::{Line, length, line, party};
 
 /// How often a phone is told to ring each time; one that is rung more often is told how often.
 const TOLD_EACH: usize = 2;
@@ -165,6 +165,6 @@ fn outcome(leg: &Leg, words: &Words) -> Option<Line> {
         _ => return None,
     };
     let at = leg.answered_at.or(leg.ended_at)?;
-    let wait = words.duration(leg.ring_ms.unwrap_or(0));
+    let wait = length(leg.ring_ms.unwrap_or(0), words);
     Some(line(words, at, id, &[("who", &party(&leg.party, words)), ("wait", &wait)]))
 }

@@ -3,7 +3,7 @@
 use super::super::legs::millis;
 use super::super::words::{Value, Words};
 use super::super::{Call, Choice, Left, Side, Step, What};
-use super::{Line, line, party};
+use super::{Line, length, line, party};
 
 /// An answer this long after joining the queue is told with the whole wait, in milliseconds: the phone that answered
 /// rang for a part of it alone.
@@ -68,7 +68,7 @@ fn queue(
     wait_ms: Option<i64>,
     words: &Words,
 ) -> Vec<Line> {
-    let wait = words.duration(wait_ms.unwrap_or(0));
+    let wait = length(wait_ms.unwrap_or(0), words);
     let tell = |id: &str, at| {
         let place = Value::Number(position.unwrap_or(0).into());
         let values = [("wait", Value::Text(&wait)), ("position", place)];
@@ -102,7 +102,7 @@ fn rang_late(call: &Call, step: &Step) -> bool {
 pub(super) fn ending(call: &Call, waited: &str, words: &Words) -> Option<String> {
     match &call.steps.last()?.what {
         What::Queue { name, left: Left::Abandoned, wait_ms, .. } => {
-            let wait = wait_ms.map_or(waited.to_owned(), |ms| words.duration(ms));
+            let wait = wait_ms.map_or(waited.to_owned(), |ms| length(ms, words));
             Some(sentence(words, "gave-up-queue", name.as_deref(), &[("wait", (&wait).into())]))
         }
         What::Voicemail { .. } | What::Conference { .. } | What::Announcement { .. } | What::Menu { .. } => {
