@@ -12,6 +12,7 @@ answered = { $who } answered after { $wait }
 busy = { $who } was busy
 rejected = { $who } declined
 unreachable = { $who } could not be reached
+unreachable-line = { $who } could not be reached on { $line }
 no-answer = { $who } did not answer for { $wait }
 
 rang-often = Rang repeatedly: { $who }

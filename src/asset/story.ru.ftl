@@ -19,6 +19,7 @@ answered = { $who } отвечает через { $wait }
 busy = { $who }: занято
 rejected = { $who } отклоняет звонок
 unreachable = { $who }: дозвониться не удалось
+unreachable-line = { $who }: дозвониться через { $line } не удалось
 no-answer = { $who } не отвечает { $wait }
 
 rang-often = Вызов повторялся: { $who }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Party;
 use super::fold::{Part, Parts};
+use super::{Numbering, Party};
 
 /// How long before a caller's channel the phones end that he gave up on: no queue tries again sooner, and no person
 /// leaves an announcement before it was heard.
@@ -27,6 +27,8 @@ pub struct Leg {
     pub role: Role,
     /// The group that was rung, where the dialplan named one.
     pub group: Option<String>,
+    /// The line to the outside that it is on, by its channel's name.
+    pub trunk: Option<String>,
     /// The uniqueid of the channel that had this one called.
     pub caller: Option<String>,
     /// `CHANNEL(accountcode)`.
@@ -116,9 +118,14 @@ fn caller_of<'a>(parts: &'a Parts, first: Option<&'a Part>, called: &Part) -> Op
 }
 
 /// Each channel that a person sat at, in order of appearance.
-pub(super) fn legs(parts: &Parts, conversations: &[Conversation]) -> Vec<Leg> {
+pub(super) fn legs(parts: &Parts, conversations: &[Conversation], numbering: &Numbering) -> Vec<Leg> {
     let others = Others::of(parts, conversations);
-    let mut legs: Vec<Leg> = people(parts).map(|part| leg(parts, part, &others)).collect();
+    let mut legs: Vec<Leg> = people(parts)
+        .map(|part| Leg {
+            trunk: numbering.trunk_of(&part.channel).map(ToOwned::to_owned),
+            ..leg(parts, part, &others)
+        })
+        .collect();
     // Those that are known from another channel alone were added last.
     legs.sort_by_key(|leg| leg.started_at);
     legs
@@ -175,6 +182,7 @@ fn leg<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> Leg {
         party: part.party.clone(),
         role,
         group: part.group.clone(),
+        trunk: None,
         caller: part.caller.clone(),
         accountcode: part.accountcode.clone(),
         started_at: part.started,

@@ -11,7 +11,7 @@ use super::{Call, CallId, Direction, Disposition, Numbering, Side, State, cause}
 pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
     let pinned = std::mem::take(&mut parts.pinned);
     let Talks { conversations, consultations, transfers } = talks(&parts);
-    let legs = legs(&parts, &conversations);
+    let legs = legs(&parts, &conversations, numbering);
     let first = parts.first()?;
     let linkedid = parts.eldest()?.to_owned();
     let answer = conversations.first();

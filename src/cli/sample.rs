@@ -65,6 +65,7 @@ pub fn transferred() -> Call {
             party: party("102", None),
             role: Role::Called,
             group: Some("sales".into()),
+            trunk: None,
             caller: Some("1795390723.0".into()),
             accountcode: None,
             started_at: at(0),

@@ -83,6 +83,7 @@ pub const SCENARIOS: &[Scenario] = &[
         expect: Expect {
             trunk: Trunk::Named("the second line out"),
             answered_by: Some("79161112233"),
+            said: &["79161112233 could not be reached on the line that goes out"],
             outcomes: &[("79161112233", "unreachable")],
             ..OUTBOUND.expect
         },

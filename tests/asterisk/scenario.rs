@@ -117,6 +117,8 @@ pub struct Expect {
     pub recordings: usize,
     /// The notes, in their order.
     pub notes: &'static [&'static str],
+    /// What some line of the story must hold.
+    pub said: &'static [&'static str],
     /// What no line of the story may hold.
     pub unsaid: &'static [&'static str],
     /// The transfers, in their order.
@@ -162,6 +164,7 @@ pub const ANSWERED: Expect = Expect {
     key: None,
     recordings: 0,
     notes: &[],
+    said: &[],
     unsaid: &["Local"],
     transfers: &[],
     talks: &[],
@@ -180,6 +183,7 @@ pub const UNANSWERED: Expect = Expect {
     key: None,
     recordings: 0,
     notes: &[],
+    said: &[],
     unsaid: &["Local"],
     transfers: &[],
     talks: &[],

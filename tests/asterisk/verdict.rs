@@ -122,6 +122,9 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
     for word in scenario.expect.unsaid.iter().filter(|word| story.contains(**word)) {
         wrong.push(format!("the story speaks of {word:?}"));
     }
+    for word in scenario.expect.said.iter().filter(|word| !story.contains(**word)) {
+        wrong.push(format!("the story does not say {word:?}"));
+    }
     for note in scenario.expect.notes.iter().filter(|note| !story.contains(**note)) {
         wrong.push(format!("the story does not have the note {note:?}"));
     }

@@ -36,8 +36,12 @@ fn at(ms: u64, kind: &'static str, channel: &str, seq: u32, more: &[&str]) -> Te
 }
 
 fn call(tellings: &[Telling]) -> Call {
+    call_by(tellings, &Numbering::default())
+}
+
+fn call_by(tellings: &[Telling], numbering: &Numbering) -> Call {
     let events: Vec<Event> = tellings.iter().map(event).collect();
-    fold(&events, &Numbering::default()).unwrap().call
+    fold(&events, numbering).unwrap().call
 }
 
 #[track_caller]

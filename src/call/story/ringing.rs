@@ -73,7 +73,7 @@ impl<'a> Again<'a> {
                     || told.insert((phone(call, leg), leg.outcome))
             })
             .filter(|leg| leg.outcome != Outcome::NoAnswer || !(self.is_often(leg) || in_vain(call, leg)))
-            .filter_map(|leg| outcome(leg, words))
+            .filter_map(|leg| outcome(call, leg, words))
             .collect()
     }
 
@@ -155,16 +155,26 @@ fn is_queue(call: &Call, group: &str) -> bool {
 
 /// What came of a phone that rang; of those that lost the race, or that the caller gave up on, there is nothing
 /// to tell.
-fn outcome(leg: &Leg, words: &Words) -> Option<Line> {
+fn outcome(call: &Call, leg: &Leg, words: &Words) -> Option<Line> {
     let id = match leg.outcome {
         Outcome::Answered if leg.role == Role::Called => "answered",
         Outcome::Busy => "busy",
         Outcome::Rejected => "rejected",
+        Outcome::Unreachable if failed_line(call, leg).is_some() => "unreachable-line",
         Outcome::Unreachable => "unreachable",
         Outcome::NoAnswer => "no-answer",
         _ => return None,
     };
     let at = leg.answered_at.or(leg.ended_at)?;
     let wait = length(leg.ring_ms.unwrap_or(0), words);
-    Some(line(words, at, id, &[("who", &party(&leg.party, words)), ("wait", &wait)]))
+    let trunk = failed_line(call, leg).cloned().unwrap_or_default();
+    Some(line(words, at, id, &[("who", &party(&leg.party, words)), ("wait", &wait), ("line", &trunk)]))
+}
+
+/// The line on which the number could not be reached, where it was tried on another one too.
+fn failed_line<'a>(call: &Call, leg: &'a Leg) -> Option<&'a String> {
+    let trunk = leg.trunk.as_ref()?;
+    let other =
+        |l: &&Leg| l.role == Role::Called && l.party.number == leg.party.number && l.trunk != leg.trunk;
+    call.legs.iter().any(|l| other(&l)).then_some(trunk)
 }

@@ -1,6 +1,8 @@
 //! What is done with a caller on the way, as people read it: menus, queues, voicemail, and phones that send him on.
 
-use super::{at, reads};
+use calljournal::call::Numbering;
+
+use super::{at, call_by, reads, reads_so};
 use crate::server::Telling;
 
 fn comes_in() -> Telling {
@@ -268,4 +270,40 @@ fn an_hour_in_a_queue_is_as_short_as_a_minute() {
     assert_eq!(lines.len(), 5, "{lines:#?}");
     assert!(lines[3].starts_with("Rang repeatedly: 101 180 times, 102 180 times, "), "{}", lines[3]);
     assert_eq!(lines[4], "The caller gave up after 1 h in the queue support");
+}
+
+#[test]
+fn a_number_that_is_tried_on_two_lines() {
+    let lines = [("PJSIP/a-*", "the first line"), ("PJSIP/b-*", "the second line")];
+    let lines = lines.map(|(channel, name)| (channel.to_owned(), name.to_owned()));
+    let numbering = Numbering::new([], lines).unwrap();
+    let outside = ["num=79161112233", "caller=1795390723.0"];
+    let tellings = [
+        at(0, "start", "0", 1, &["dir=out", "num=101", "exten=79161112233"]),
+        on("PJSIP%2Fa-00000001", "ring", 1, 1, 50, &outside),
+        on("PJSIP%2Fa-00000001", "hangup", 1, 2, 900, &["cause=34"]),
+        on("PJSIP%2Fb-00000002", "ring", 2, 1, 950, &outside),
+        on("PJSIP%2Fb-00000002", "answer", 2, 2, 3_950, &outside),
+        on("PJSIP%2Fb-00000002", "hangup", 2, 3, 9_950, &["cause=16"]),
+        ends(9_960, 2, CALLER, &["dialstatus=ANSWER"]),
+    ];
+    reads_so(
+        &call_by(&tellings, &numbering),
+        &[
+            "101 called 79161112233",
+            "79161112233 rang",
+            "79161112233 could not be reached on the first line",
+            "79161112233 rang",
+            "79161112233 answered after 3 s",
+            "Ended by the caller after 6 s",
+        ],
+        &[
+            "101 звонит на 79161112233",
+            "Вызывается 79161112233",
+            "79161112233: дозвониться через the first line не удалось",
+            "Вызывается 79161112233",
+            "79161112233 отвечает через 3 с",
+            "Звонящий кладёт трубку через 6 с после ответа",
+        ],
+    );
 }
