@@ -59,6 +59,10 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
 pub(super) struct Part {
     pub uniqueid: String,
     pub channel: String,
+    /// The linkedid that it was first told under; empty where it told nothing itself.
+    pub linkedid: String,
+    /// Another one that it was told under later: its call was joined to that one.
+    pub joined: Option<String>,
     /// `None` until an event says how the channel came into the call.
     pub role: Option<Role>,
     pub party: Party,
@@ -259,19 +263,22 @@ impl Parts {
             None => Party { number: endpoint(name).map(Into::into), name: None },
         };
         let to = event.fact("exten");
-        let (who, whom) = (by.number.as_deref().unwrap_or("somebody"), to.unwrap_or("the dialplan"));
+        let who = by.number.clone().unwrap_or_else(|| "somebody".into());
+        let whom = to.unwrap_or("the dialplan");
         let how = if event.fact("how") == Some("attended") { How::Attended } else { How::Blind };
-        let consults = how == How::Attended && transferor.is_some() && is_plumbing(&event.channel);
+        let consults = how == How::Attended && is_plumbing(&event.channel);
+        let spoken = how == How::Attended;
+        let transfer = Transfer { at, how, by, to: to.map(Into::into), spoken, outcome: Landing::Open };
         let note = if consults {
-            self.by_code.push(ByCode { by: name.to_owned(), via: event.uid.clone() });
             format!("{who} consults {whom}")
         } else {
-            let note = format!("{who} transferred the call to {whom}");
-            let (to, spoken) = (to.map(Into::into), how == How::Attended);
-            let transfer = Transfer { at, how, by, to, spoken, outcome: Landing::Open };
-            self.moves.push(Move { transfer, channel: Some(event.uid.clone()) });
-            note
+            format!("{who} transferred the call to {whom}")
         };
+        if consults {
+            self.by_code.push(ByCode { by: name.to_owned(), via: event.uid.clone(), transfer });
+        } else {
+            self.moves.push(Move { transfer, channel: Some(event.uid.clone()) });
+        }
         self.part(event, at).enters(event, at, true);
         note
     }
@@ -357,6 +364,11 @@ impl Parts {
         if part.channel.is_empty() {
             part.channel.clone_from(&event.channel);
         }
+        if part.linkedid.is_empty() {
+            part.linkedid.clone_from(&event.linkedid);
+        } else if part.linkedid != event.linkedid {
+            fill(&mut part.joined, Some(&event.linkedid));
+        }
         fill(&mut part.accountcode, event.fact("acct"));
         part
     }
@@ -423,6 +435,8 @@ impl Part {
         Part {
             uniqueid,
             channel: String::new(),
+            linkedid: String::new(),
+            joined: None,
             role: None,
             party: Party::default(),
             group: None,

@@ -152,7 +152,9 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
         None => "ended",
     };
     let who = call.ended_by.as_ref().unwrap_or(&last.called);
-    let whole = length(call.answered_at.map_or(0, |answered| millis(answered, at)), words);
+    // A phone may be left alone in the call that the other side has ended.
+    let until = last.ended_at.unwrap_or(at);
+    let whole = length(call.answered_at.map_or(0, |answered| millis(answered, until)), words);
     Some(line(words, at, id, &[("who", &party(who, words)), ("talk", &whole)]))
 }
 

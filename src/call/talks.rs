@@ -9,14 +9,19 @@
 //! There are two kinds of consultation. By a feature code Asterisk makes a Local channel that calls the target, and the
 //! transfer is done when its maker hangs up while it lives. A SIP phone calls the target on a second channel of its own,
 //! and only the end of its first one says (`attendedtransfer`) that it connected the two; before that nobody knows of it.
+//! Where the first one tells nothing, the transfer shows in the target's channel, which goes on in the elder call when
+//! the second one has ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::fold::{Part, Parts, endpoint};
 use super::legs::{Conversation, Role, millis};
 use super::{Consultation, How, Landing, Transfer};
+
+/// How long after a Local channel that ends a conversation the phone behind it may be told to have ended.
+const OPTIMISED_WITHIN: SignedDuration = SignedDuration::from_millis(500);
 
 /// What became of the channels of a call.
 #[derive(Debug, Default)]
@@ -44,6 +49,8 @@ pub(super) struct ByCode {
     pub by: String,
     /// The uniqueid of the Local channel.
     pub via: String,
+    /// What is told where nothing is known of `by`.
+    pub transfer: Transfer,
 }
 
 /// What happened to a channel, in the order in which it counts at one time.
@@ -62,6 +69,8 @@ enum Happening {
 struct Asking {
     by: usize,
     via: usize,
+    /// Whether `via` is a second channel of the phone, and not Asterisk's own.
+    by_key: bool,
     began: Timestamp,
     /// Who is put through by it, where Asterisk named the channel.
     named: Option<usize>,
@@ -124,7 +133,7 @@ pub(super) fn talks(parts: &Parts) -> Talks {
         running: Vec::new(),
         asking,
         heirs: HashMap::new(),
-        moves: parts.moves.clone(),
+        moves: moves(parts),
         conversations: Vec::new(),
     };
     for (at, happening) in happenings {
@@ -144,21 +153,62 @@ pub(super) fn talks(parts: &Parts) -> Talks {
 fn consultations(parts: &Parts) -> Vec<Asking> {
     let names: HashMap<&str, usize> =
         parts.list.iter().enumerate().rev().map(|(place, part)| (part.channel.as_str(), place)).collect();
-    let by_code = parts.by_code.iter().filter_map(|one| {
-        let by = *names.get(one.by.as_str())?;
-        let via = parts.place(&one.via)?;
-        Some((by, via, None))
-    });
-    let by_key = parts.list.iter().enumerate().filter_map(|(first, part)| {
-        let named = *names.get(part.farewell.connected.as_deref()?)?;
-        Some((first, second_channel(parts, part)?, Some(named)))
-    });
-    let all = by_code.chain(by_key);
-    all.map(|(by, via, named)| {
+    let by_code =
+        parts.by_code.iter().filter_map(|one| Some((*names.get(one.by.as_str())?, parts.place(&one.via)?)));
+    let mut by_key: Vec<(usize, usize, Option<usize>)> = parts
+        .list
+        .iter()
+        .enumerate()
+        .filter_map(|(first, part)| {
+            let named = *names.get(part.farewell.connected.as_deref()?)?;
+            Some((first, second_channel(parts, part)?, Some(named)))
+        })
+        .collect();
+    let told: HashSet<usize> = by_key.iter().map(|(_, second, _)| *second).collect();
+    let untold = targets_that_went_on(parts).filter(|second| !told.contains(second));
+    by_key.extend(untold.filter_map(|second| Some((first_channel(parts, second)?, second, None))));
+    let all = by_code
+        .map(|(by, via)| (by, via, None, false))
+        .chain(by_key.into_iter().map(|(by, via, named)| (by, via, named, true)));
+    all.map(|(by, via, named, by_key)| {
         let began = parts.list[via].started;
-        Asking { by, via, began, named, waits: None, left: None, standing: Asked::Open }
+        Asking { by, via, by_key, began, named, waits: None, left: None, standing: Asked::Open }
     })
     .collect()
+}
+
+/// The transfers that were told as such.
+fn moves(parts: &Parts) -> Vec<Move> {
+    let mut moves = parts.moves.clone();
+    let known: HashSet<&str> = parts.list.iter().map(|part| part.channel.as_str()).collect();
+    let unknown = parts.by_code.iter().filter(|one| !known.contains(one.by.as_str()));
+    moves.extend(unknown.map(|one| Move { transfer: one.transfer.clone(), channel: None }));
+    moves
+}
+
+/// The channels that called somebody who went on in another call when they had ended.
+fn targets_that_went_on(parts: &Parts) -> impl Iterator<Item = usize> {
+    parts.list.iter().filter_map(|target| {
+        let second = parts.place(target.caller.as_deref()?)?;
+        let dialled = &parts.list[second];
+        let joined = target.joined.as_ref().is_some_and(|joined| *joined != dialled.linkedid);
+        let outlived = target.ended.is_none_or(|end| dialled.ended.is_some_and(|before| before < end));
+        (joined && outlived && dialled.role == Some(Role::Caller)).then_some(second)
+    })
+}
+
+/// The channel that the phone of `second` had when it began that one: the last before it.
+fn first_channel(parts: &Parts, second: usize) -> Option<usize> {
+    let phone = &parts.list[second];
+    let all = parts.list.iter().enumerate().filter(|(place, first)| {
+        *place != second
+            && !first.is_plumbing()
+            && endpoint(&first.channel) == endpoint(&phone.channel)
+            && first.started <= phone.started
+            && first.linkedid != phone.linkedid
+            && first.ended.is_none_or(|end| end >= phone.started)
+    });
+    all.max_by_key(|(_, first)| first.started).map(|(place, _)| place)
 }
 
 /// The channel on which the phone of `first` called the target: the last that it began while it had the first.
@@ -186,7 +236,7 @@ fn happenings(parts: &Parts, asking: &[Asking]) -> Vec<(Timestamp, Happening)> {
     }
     for (n, one) in asking.iter().enumerate() {
         all.push((one.began, Happening::Consults(n)));
-        if one.named.is_some() {
+        if one.by_key {
             // The pbx ends the second channel when it connects the two, and the phone the first when it hears of that.
             let ends = [parts.list[one.by].ended, parts.list[one.via].ended];
             all.extend(ends.into_iter().flatten().min().map(|at| (at, Happening::Connects(n))));
@@ -298,18 +348,32 @@ impl Floor<'_> {
 
     fn ended(&mut self, part: usize, at: Timestamp) {
         for n in 0..self.asking.len() {
-            let Asking { by, via, named, waits, standing, .. } = &self.asking[n];
-            if *standing != Asked::Open || named.is_some() {
+            let Asking { by, via, by_key, waits, standing, .. } = &self.asking[n];
+            if *standing != Asked::Open || *by_key {
                 continue;
             }
             let waiting = waits.as_ref().map(|talk| talk.other(*by));
-            if *by == part && self.lives(*via, at) && waiting.is_some_and(|who| self.lives(who, at)) {
+            let put_through = waiting.is_some_and(|who| self.lives(who, at))
+                && if *by == part {
+                    self.lives(*via, at)
+                } else {
+                    *via == part && self.part(*by).made_up && self.outlived(*via, at)
+                };
+            let is_over = *via == part;
+            if put_through {
                 self.connects(n, at);
-            } else if *via == part {
+            } else if is_over {
                 self.goes_back(n, at);
             }
         }
         self.leaves(part, Some(at));
+    }
+
+    /// Whether whom a Local channel called talks on when it is gone: then Asterisk has put two others together and
+    /// needs it no more. So the end of a transferor shows who tells nothing himself.
+    fn outlived(&self, via: usize, at: Timestamp) -> bool {
+        let later = at.saturating_add(OPTIMISED_WITHIN).unwrap_or(at);
+        self.running.iter().any(|talk| talk.dialler == via && self.lives(talk.called, later))
     }
 
     /// The consultation has come to nothing.
@@ -422,5 +486,85 @@ impl Floor<'_> {
             left_at: one.left,
             transferred: connected,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Call;
+    use super::super::tests::Told;
+    use super::*;
+    use crate::event::Kind;
+
+    const BY_CODE: &str = "how=attended,by=PJSIP/101-00000001,exten=102,ctx=phones";
+    const LOCAL: &str = "Local/102@phones-00000000;2";
+    const BY_LOCAL: &str = "caller=1795390723.3";
+
+    fn talks(call: &Call) -> Vec<(String, String, i64)> {
+        let talks = call.conversations.iter();
+        talks
+            .map(|t| (t.caller.number.clone().unwrap(), t.called.number.clone().unwrap(), t.talk_ms / 1000))
+            .collect()
+    }
+
+    fn talk(caller: &str, called: &str, seconds: i64) -> (String, String, i64) {
+        (caller.into(), called.into(), seconds)
+    }
+
+    /// Who talks with 101 is put on hold at 10; 102 answers at 13.
+    fn consults(told: Told) -> Told {
+        told.tell(10.0, 3, LOCAL, Kind::Transfer, BY_CODE)
+            .tell(10.1, 4, "PJSIP/102", Kind::Ring, BY_LOCAL)
+            .tell(13.0, 4, "PJSIP/102", Kind::Answer, BY_LOCAL)
+    }
+
+    fn asked() -> Told {
+        consults(Told::default().comes_in().rings(0.1, 1, "101").answers(1.0, 1, "101"))
+    }
+
+    #[test]
+    fn who_consults_and_hangs_up_has_transferred() {
+        let told = asked()
+            .ends(20.0, 1, "101", "cause=16,hangupsource=PJSIP/101-00000001")
+            .tell(20.5, 3, LOCAL, Kind::Hangup, "cause=16")
+            .ends(50.0, 0, "trunk", "cause=16,hangupsource=PJSIP/trunk-00000000")
+            .ends(50.0, 4, "102", "cause=16");
+        let call = told.fold().call;
+        let meant = [talk("79193393655", "101", 9), talk("101", "102", 7), talk("79193393655", "102", 30)];
+        assert_eq!(talks(&call), meant);
+        assert_eq!(call.talk_ms, 46_000);
+        assert_eq!(call.transfers.len(), 1);
+        assert!(call.transfers[0].spoken && call.transfers[0].outcome == Landing::Answered);
+        assert!(call.consultations[0].transferred);
+    }
+
+    #[test]
+    fn who_consults_in_vain_is_back_with_whom_he_left() {
+        let told = asked()
+            .tell(20.0, 3, LOCAL, Kind::Hangup, "cause=16")
+            .ends(20.001, 4, "102", "cause=16,hangupsource=PJSIP/102-00000004")
+            .ends(30.0, 0, "trunk", "cause=16,hangupsource=PJSIP/trunk-00000000")
+            .ends(30.0, 1, "101", "cause=16");
+        let call = told.fold().call;
+        let meant = [talk("79193393655", "101", 9), talk("101", "102", 7), talk("79193393655", "101", 10)];
+        assert_eq!(talks(&call), meant);
+        assert_eq!(call.transfers, []);
+        assert!(call.consultations[0].returned_at.is_some());
+    }
+
+    #[test]
+    fn that_a_silent_phone_transferred_shows_when_asterisk_puts_the_others_together() {
+        let told = Told::default().comes_in().tell(0.1, 0, "PJSIP/trunk", Kind::Ring, "dials=101");
+        let left = "cause=16,dialstatus=ANSWER,hangupsource=PJSIP/trunk-00000000,\
+                    dialedpeername=PJSIP/101-00000001,dialedtime_ms=50000,answeredtime_ms=49000";
+        let told = consults(told)
+            .tell(20.0, 3, LOCAL, Kind::Hangup, "cause=16")
+            .ends(50.0, 0, "trunk", left)
+            .ends(50.0, 4, "102", "cause=16");
+        let call = told.fold().call;
+        let meant = [talk("79193393655", "101", 9), talk("101", "102", 7), talk("79193393655", "102", 30)];
+        assert_eq!(talks(&call), meant);
+        assert_eq!(call.transfers[0].to.as_deref(), Some("102"));
     }
 }

@@ -299,6 +299,9 @@ fn linked(rows: &[Row]) -> BTreeSet<String> {
             if linkedids.contains(&row.linkedid) || channels.contains(&row.uniqueid) {
                 linkedids.insert(row.linkedid.clone());
                 channels.insert(row.uniqueid.clone());
+                // Of a transfer while the target rings nothing else says that the two are one call.
+                let second = row.says("channel2_uniqueid").filter(|_| row.event == "ATTENDEDTRANSFER");
+                channels.extend(second.map(ToOwned::to_owned));
             }
         }
         if before == (linkedids.len(), channels.len()) {

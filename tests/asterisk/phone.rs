@@ -61,6 +61,8 @@ pub enum Step {
     Told,
     /// Puts the first of its calls through to the last (REFER with Replaces), and leaves both when that is done.
     Connect,
+    /// The same from its last call: puts that through to the first.
+    ConnectBack,
     /// Hangs up; nothing where the other side did first.
     HangUp,
     /// Until the call is over.
@@ -314,7 +316,8 @@ impl Line {
                 let call = call.context("it has transferred nothing")?;
                 self.until("the word on the transfer", |line| line.calls[call].was_told())?;
             }
-            Step::Connect => self.connect()?,
+            Step::Connect => self.connect(false)?,
+            Step::ConnectBack => self.connect(true)?,
             Step::Vanish => {}
             Step::HangUp => {
                 if let Some(call) = self.calls.iter().rposition(|call| call.stage == Stage::Up) {
@@ -402,12 +405,13 @@ impl Line {
         self.until("the answer to hold", |line| line.diary.at(&word).is_some() || line.calls[call].is_over())
     }
 
-    fn connect(&mut self) -> Result<()> {
+    fn connect(&mut self, back: bool) -> Result<()> {
         let first = self.calls.iter().position(|call| !call.is_over()).context("it has no call")?;
         let last = self.latest()?;
         if first == last {
             bail!("it has one call, and nothing to connect it to");
         }
+        let (first, last) = if back { (last, first) } else { (first, last) };
         let with = &self.calls[last];
         let id = with.id.replace('@', "%40");
         let replaces = format!("{id}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", with.their_tag, tag(&with.us));

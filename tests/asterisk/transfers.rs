@@ -1,11 +1,11 @@
 //! Transfers: blind and attended, by a phone's key (REFER) and by feature code, by either side, completed or not.
 
 use crate::phone::Step::{
-    Answer, Answered, Call, Connect, GiveUp, HangUp, Hold, Press, Refer, Refuse, Resume, Ring, RingOn,
-    Ringing, Told, Wait,
+    Answer, Answered, Call, Connect, ConnectBack, GiveUp, HangUp, Hold, Press, Refer, Refuse, Resume, Ring,
+    RingOn, Ringing, Told, Wait,
 };
 use crate::scenario::{
-    ANSWERED, Expect, FAR, INTERNAL, Moved, OUTBOUND, OUTSIDE, PLAIN, Scenario, attended, blindly,
+    ANSWERED, Expect, FAR, GROUP, INTERNAL, Moved, OUTBOUND, OUTSIDE, On, PLAIN, Scenario, attended, blindly,
 };
 
 /// A call from outside that 101 transfers to 102, who stays with the caller until he hangs up.
@@ -475,6 +475,150 @@ pub const SCENARIOS: &[Scenario] = &[
             outcomes: &[("101", "answered")],
             ..ANSWERED
         },
+        ..TO_102
+    },
+    Scenario {
+        name: "transfer: attended, by key, while it rings, and nobody answers",
+        caller: &[Answered],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Hold, Wait(200), Call("107"), Ringing, Wait(500), Connect],
+            ),
+            (107, &[RingOn]),
+        ],
+        expect: Expect {
+            hung_up_by: Some("pbx"),
+            transfers: &[Moved { outcome: "unanswered", ..attended("101", "107") }],
+            talks: &[(OUTSIDE, "101")],
+            outcomes: &[("101", "answered"), ("107", "no_answer")],
+            ..ANSWERED
+        },
+        ..TO_102
+    },
+    Scenario {
+        name: "transfer: attended, by key, from the second call",
+        caller: &[Answered, Wait(6000), HangUp],
+        phones: &[
+            (
+                101,
+                &[
+                    Ring(500),
+                    Answer,
+                    Wait(1000),
+                    Hold,
+                    Wait(200),
+                    Call("102"),
+                    Answered,
+                    Wait(1500),
+                    ConnectBack,
+                ],
+            ),
+            (102, &[Ring(900), Answer]),
+        ],
+        expect: BY_CODE,
+        ..TO_102
+    },
+    Scenario {
+        name: "transfer: attended, by key, of a call whose phones tell nothing",
+        context: "test-caller-only",
+        caller: &[Answered, Wait(6000), HangUp],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Hold, Wait(200), Call("102"), Answered, Wait(1500), Connect],
+            ),
+            (102, &[Ring(900), Answer]),
+        ],
+        expect: BY_CODE,
+        ..TO_102
+    },
+    Scenario {
+        name: "freepbx: attended transfer, by key",
+        context: "from-trunk-calljournal",
+        org: None,
+        on: On::FreePbx,
+        caller: &[Answered, Wait(6000), HangUp],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Hold, Wait(200), Call("102"), Answered, Wait(1500), Connect],
+            ),
+            (102, &[Ring(900), Answer]),
+        ],
+        expect: BY_CODE,
+        ..TO_102
+    },
+    Scenario {
+        name: "freepbx: attended transfer, by feature code",
+        context: "from-trunk-calljournal",
+        org: None,
+        on: On::FreePbx,
+        caller: &[Answered, Wait(9500), HangUp],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Press("*2"), Wait(1200), Press("102"), Wait(5000), HangUp],
+            ),
+            (102, &[Ring(900), Answer]),
+        ],
+        expect: BY_CODE,
+        ..TO_102
+    },
+    Scenario {
+        name: "freepbx: attended transfer, out of a ring group",
+        context: "from-trunk-calljournal",
+        did: GROUP,
+        org: None,
+        on: On::FreePbx,
+        caller: &[Answered, Wait(6000), HangUp],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Hold, Wait(200), Call("103"), Answered, Wait(1500), Connect],
+            ),
+            (102, &[RingOn]),
+            (103, &[Ring(900), Answer]),
+        ],
+        expect: Expect {
+            transfers: &[attended("101", "103")],
+            talks: &[(OUTSIDE, "101"), ("101", "103"), (OUTSIDE, "103")],
+            outcomes: &[("101", "answered"), ("102", "elsewhere"), ("103", "answered")],
+            groups: &[("101", "600"), ("102", "600")],
+            ..ANSWERED
+        },
+        ..TO_102
+    },
+    Scenario {
+        name: "ast-lite: attended transfer, by key",
+        context: "org1_incoming",
+        org: Some("org1"),
+        on: On::AstLite,
+        caller: &[Answered, Wait(6000), HangUp],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Hold, Wait(200), Call("102"), Answered, Wait(1500), Connect],
+            ),
+            (102, &[Ring(900), Answer]),
+        ],
+        expect: Expect { key: Some("-79193393655-IN-73512020319"), recordings: 2, ..BY_CODE },
+        ..TO_102
+    },
+    Scenario {
+        name: "ast-lite: attended transfer, by feature code",
+        context: "org1_incoming",
+        org: Some("org1"),
+        on: On::AstLite,
+        caller: &[Answered, Wait(9500), HangUp],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Press("*2"), Wait(1200), Press("102"), Wait(5000), HangUp],
+            ),
+            (102, &[Ring(900), Answer]),
+        ],
+        expect: Expect { key: Some("-79193393655-IN-73512020319"), recordings: 1, ..BY_CODE },
         ..TO_102
     },
 ];

@@ -252,8 +252,10 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
         .iter()
         .enumerate()
         .map(|(n, moved)| {
-            // While the target rings Asterisk does not always name it.
-            let unnamed = truth.transfers.get(n).filter(|transfer| transfer.to == "N/A");
+            // While the target rings Asterisk does not always name it, and what a phone connects from its second call
+            // is for Asterisk the other way round.
+            let other = |transfer: &&Transfer| transfer.to == "N/A" || transfer.to.starts_with("trunk-");
+            let unnamed = truth.transfers.get(n).filter(other);
             let to = unnamed.map_or(moved.to, |transfer| &transfer.to);
             Transfer { how: moved.how, by: moved.by.into(), to: to.into() }
         })
