@@ -159,7 +159,9 @@ fn result(parts: &Parts, p: usize, d: usize) -> Outcomes {
         Some("CHANUNAVAIL" | "CONGESTION") => Outcome::Unreachable,
         Some("CANCEL") if left.elsewhere => Outcome::Elsewhere,
         // A queue that rings a member by a Local channel gives it up when its time is over, too.
-        Some("CANCEL") if part.is_plumbing() && !parts.first().is_some_and(|p| gave_up_on(p, ended)) => {
+        Some("CANCEL")
+            if part.is_plumbing() && !parts.first().is_some_and(|p| gave_up_on(p, dial.at, ended)) =>
+        {
             Outcome::NoAnswer
         }
         Some("CANCEL") => Outcome::Cancelled,

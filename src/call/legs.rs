@@ -240,7 +240,9 @@ fn called_outcome<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> 
     let won = |&(started, at): &(Timestamp, Timestamp)| started <= ended && at >= part.started;
     if others.rivals(part).is_some_and(|rivals| rivals.won.iter().any(won)) {
         Outcome::Elsewhere
-    } else if caller_of(parts, others.first, part).is_some_and(|caller| gave_up_on(caller, ended)) {
+    } else if caller_of(parts, others.first, part)
+        .is_some_and(|caller| gave_up_on(caller, part.started, ended))
+    {
         Outcome::Cancelled
     } else {
         Outcome::NoAnswer
@@ -253,9 +255,10 @@ pub(super) fn gave_up(caller: &Part) -> bool {
     said.dialstatus.as_deref() == Some("CANCEL") || said.source.as_deref() == Some(&caller.channel)
 }
 
-/// Whether the caller gave up, and the phone that ended at `ended` was one of those that rang then.
-pub(super) fn gave_up_on(caller: &Part, ended: Timestamp) -> bool {
-    let then = caller.ended.is_none_or(|end| end <= ended.saturating_add(GIVES_UP_WITHIN).unwrap_or(ended));
+/// Whether the caller gave up, and the phone that rang from `rang` to `ended` was one of those that rang then.
+pub(super) fn gave_up_on(caller: &Part, rang: Timestamp, ended: Timestamp) -> bool {
+    let until = ended.saturating_add(GIVES_UP_WITHIN).unwrap_or(ended);
+    let then = caller.ended.is_none_or(|end| (rang..=until).contains(&end));
     then && gave_up(caller)
 }
 

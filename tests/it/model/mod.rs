@@ -96,7 +96,7 @@ fn arrive(events: &[Event], (order, twice): &(Vec<Index>, Vec<Index>)) -> Vec<Ev
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn what_is_told_of_a_call_is_what_happened(plan in plans(3)) {

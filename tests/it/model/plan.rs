@@ -57,6 +57,10 @@ pub enum Next {
     Blind(Who, Box<Plan>),
     /// One of them calls a third on a second line, talks for so long and joins the two.
     Attended(Who, u64, Box<Talk>),
+    /// The same by feature code: Asterisk makes the second line.
+    ByCode(Who, u64, Box<Talk>),
+    /// One of them asks a third by feature code, who does not answer for so long, and goes back to the other.
+    Back(Who, u64, Box<Talk>),
     /// One of them calls a third on a second line, lets it ring for so long in vain, and goes on talking.
     InVain(Who, u64, Box<Talk>),
 }
@@ -83,8 +87,10 @@ fn talks(transfers: u32) -> BoxedStrategy<Talk> {
         let then = |(who, ms, then): (Who, u64, Talk)| (who, ms, Box::new(then));
         let third = move || (who(), 200u64..60_000, talks(transfers - 1)).prop_map(then);
         let attended = third().prop_map(|(who, ms, then)| Next::Attended(who, ms, then));
+        let by_code = third().prop_map(|(who, ms, then)| Next::ByCode(who, ms, then));
+        let back = third().prop_map(|(who, ms, then)| Next::Back(who, ms, then));
         let in_vain = third().prop_map(|(who, ms, then)| Next::InVain(who, ms, then));
-        prop_oneof![2 => end, 2 => blind, 2 => attended, 1 => in_vain].boxed()
+        prop_oneof![2 => end, 2 => blind, 2 => attended, 2 => by_code, 1 => back, 1 => in_vain].boxed()
     };
     (300u64..600_000, next).prop_map(|(ms, next)| Talk { ms, next }).boxed()
 }

@@ -202,6 +202,14 @@ impl World {
                 let (goes, stays) = asks(*who, one, other);
                 self.attended(call, goes, stays, from_ms, *consults_ms, then);
             }
+            Next::ByCode(who, consults_ms, then) => {
+                let (goes, stays) = if *who == Who::Caller { (one, other) } else { (other, one) };
+                self.by_code(call, goes, stays, from_ms, *consults_ms, then);
+            }
+            Next::Back(who, rings_ms, then) => {
+                let (goes, stays) = if *who == Who::Caller { (one, other) } else { (other, one) };
+                self.back(call, goes, stays, from_ms, *rings_ms, then);
+            }
             Next::InVain(who, rings_ms, then) => {
                 let (goes, stays) = asks(*who, one, other);
                 self.in_vain(&goes, *rings_ms);
@@ -235,6 +243,67 @@ impl World {
         self.truth(call).transfers.push((true, goes.number.clone(), target.number.clone()));
         target.linkedid.clone_from(&stays.linkedid);
         self.talk(call, stays, target, self.ms, then);
+    }
+
+    /// `goes` asks somebody by feature code, joins him with `stays` and leaves. The Local channel that Asterisk made for it
+    /// ends a little later.
+    fn by_code(
+        &mut self,
+        call: usize,
+        mut goes: Channel,
+        stays: Channel,
+        from_ms: u64,
+        consults_ms: u64,
+        then: &Talk,
+    ) {
+        let (mut local, mut target) = self.local(call, &goes);
+        self.talked(call, &goes, &stays, from_ms, self.ms);
+        self.ms += 700;
+        self.tell(call, &mut target, "answer", "");
+        self.truth(call).rung.push((target.number.clone(), "answered"));
+        let asked = self.ms;
+        self.ms += consults_ms;
+        let left = format!("state=Up,cause=16,hangupsource={}", goes.name);
+        self.hang_up(call, &mut goes, &left);
+        self.talked(call, &goes, &target, asked, self.ms);
+        self.truth(call).transfers.push((true, goes.number.clone(), target.number.clone()));
+        let joined = self.ms;
+        self.ms += 250;
+        self.hang_up(
+            call,
+            &mut local,
+            &format!("state=Up,cause=16,dialstatus=ANSWER,dialedpeername={}", target.name),
+        );
+        self.talk(call, stays, target, joined, then);
+    }
+
+    /// `goes` asks somebody by feature code, who does not answer, and is back with `stays` when the Local channel ends.
+    fn back(&mut self, call: usize, goes: Channel, stays: Channel, from_ms: u64, rings_ms: u64, then: &Talk) {
+        let (mut local, mut target) = self.local(call, &goes);
+        self.talked(call, &goes, &stays, from_ms, self.ms);
+        self.ms += rings_ms;
+        self.hang_up(call, &mut target, "state=Ringing,cause=16");
+        self.truth(call).rung.push((target.number.clone(), "no_answer"));
+        self.hang_up(
+            call,
+            &mut local,
+            &format!("state=Ring,cause=16,dialstatus=CANCEL,attendedtransfer={}", goes.name),
+        );
+        self.talk(call, stays, goes, self.ms, then);
+    }
+
+    /// The Local channel of an attended transfer by feature code, and the phone that it dials.
+    fn local(&mut self, call: usize, goes: &Channel) -> (Channel, Channel) {
+        let mut local = self.channel("", "", Some(goes));
+        // What the dialplan knows of it is inherited from who asks.
+        local.caller = Some(goes.caller.clone().unwrap_or_else(|| Rc::from(goes.uid.as_str())));
+        let mut target = self.phone(&local);
+        local.name = format!("Local/{}@from-internal-{:08x};2", target.number, self.serial);
+        let sent = format!("how=attended,by={},exten={}", goes.name, target.number);
+        self.tell(call, &mut local, "transfer", &sent);
+        let number = format!("num={}", target.number);
+        self.tell(call, &mut target, "ring", &number);
+        (local, target)
     }
 
     /// `who` calls somebody on its second line, who does not answer: a call of its own.
@@ -272,7 +341,8 @@ impl World {
 
 /// Who asks a third, and who waits. The caller's phone is far away, and its second line unknown here.
 fn asks(who: Who, one: Channel, other: Channel) -> (Channel, Channel) {
-    if who == Who::Caller && !one.name.starts_with("PJSIP/trunk-") { (one, other) } else { (other, one) }
+    let (asks, waits) = if who == Who::Caller { (one, other) } else { (other, one) };
+    if asks.name.starts_with("PJSIP/trunk-") { (waits, asks) } else { (asks, waits) }
 }
 
 /// A time of the world.
