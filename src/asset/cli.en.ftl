@@ -72,6 +72,10 @@ events-idle = { $count ->
     [one] One event
    *[other] { $count } events
 }, of which { $idle } changed nothing
+made-by-more = { $count ->
+    [one] and one more event
+   *[other] and { $count } more events
+}
 made-by-silence = follows from no event, but from silence
 no-such-call = no call is known as { $name }: not by id, linkedid, uniqueid or call key; `calljournal calls` lists them
 more-than-one-call = more than one id begins with { $name }; write more of it

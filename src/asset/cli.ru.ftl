@@ -73,6 +73,11 @@ events-idle = { $count ->
     [few] { $count } события
    *[other] { $count } событий
 }, из них ничего не изменили: { $idle }
+made-by-more = { $count ->
+    [one] и ещё { $count } событие
+    [few] и ещё { $count } события
+   *[other] и ещё { $count } событий
+}
 made-by-silence = следует не из событий, а из молчания
 no-such-call = звонок { $name } не найден: ни по id, ни по linkedid, ни по uniqueid, ни по ключу звонка; список покажет `calljournal calls`
 more-than-one-call = с { $name } начинается несколько id; наберите больше знаков

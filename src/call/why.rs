@@ -5,10 +5,16 @@
 //! Of two events that say the same (`h` and the hangup handler), the earlier one is named. Knows nothing of what events
 //! or lines mean.
 
+use std::cell::Cell;
+
 use super::story::{self, Line};
 use super::words::Words;
 use super::{Numbering, fold};
 use crate::event::Event;
+
+/// Events that are folded for one line, over all tries: what cannot be found out with so many is left in. A second or two
+/// where a call has thousands of events.
+const MOST_FOLDED: usize = 300_000;
 
 /// For each line of a story, the places in `events` of those that it follows from, in their order. None for a line
 /// that follows from no event: that a call is given up as lost follows from silence.
@@ -16,11 +22,17 @@ use crate::event::Event;
 /// Folds parts of the call some dozen times for each line: for a reader who waits, not for every call.
 #[must_use]
 pub fn why(lines: &[Line], events: &[Event], numbering: &Numbering, words: &Words) -> Vec<Vec<usize>> {
-    lines.iter().map(|line| makers(line, events, numbering, words)).collect()
+    let most = MOST_FOLDED.max(2 * events.len());
+    lines.iter().map(|line| makers(line, events, numbering, words, most)).collect()
 }
 
-fn makers(line: &Line, events: &[Event], numbering: &Numbering, words: &Words) -> Vec<usize> {
+fn makers(line: &Line, events: &[Event], numbering: &Numbering, words: &Words, most: usize) -> Vec<usize> {
+    let folded = Cell::new(0);
     let tells = |kept: &[usize]| {
+        folded.set(folded.get() + kept.len());
+        if folded.get() > most {
+            return false;
+        }
         let kept: Vec<Event> = kept.iter().map(|&n| events[n].clone()).collect();
         fold(&kept, numbering).is_some_and(|folded| story::tell_in(&folded.call, words).contains(line))
     };
@@ -95,6 +107,16 @@ mod tests {
         );
         let (_, ended) = reasons(&told).pop().unwrap();
         assert_eq!(ended.iter().filter(|(kind, _)| *kind == Kind::Hangup).count(), 1);
+    }
+
+    #[test]
+    fn what_takes_too_long_to_find_out_is_left_in() {
+        let words = Words::new(Language::En, &[&story::TEXTS]);
+        let (told, numbering) = (ring_group(), Numbering::default());
+        let (events, line) = (told.events(), &story::tell_in(&told.fold().call, &words)[0]);
+        let (all, few) = (events.len(), MOST_FOLDED);
+        assert_eq!(makers(line, events, &numbering, &words, all), (0..all).collect::<Vec<_>>());
+        assert_eq!(makers(line, events, &numbering, &words, few), [0]);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::event::Event;
 use crate::store::Store;
 use crate::store::query::{StoredCall, StoredEvent};
 
+/// Most events that are named under a line of the story.
+const MOST_REASONS: usize = 20;
+
 /// As much of an id as says when the call was; less is taken for something else.
 const SHORTEST: usize = 6;
 
@@ -150,10 +153,15 @@ fn lines(story: &[Told<'_>], paper: &Paper) -> String {
     for Told { line, made_by } in story {
         lines.push(format!("  {}  {}", paper.ink(Ink::Dim, &paper.time(line.at)), line.text));
         let Some(events) = made_by else { continue };
-        let reasons = match events.as_slice() {
-            [] => vec![paper.word("made-by-silence")],
-            events => events.iter().map(|stored| reason(stored, paper)).collect(),
-        };
+        let mut reasons: Vec<String> =
+            events.iter().take(MOST_REASONS).map(|stored| reason(stored, paper)).collect();
+        if events.is_empty() {
+            reasons.push(paper.word("made-by-silence"));
+        }
+        if events.len() > MOST_REASONS {
+            let more = [("count", (events.len() - MOST_REASONS).into())];
+            reasons.push(paper.words.say("made-by-more", &more));
+        }
         lines.extend(reasons.iter().map(|reason| paper.ink(Ink::Dim, &format!("              {reason}"))));
     }
     lines.join("\n")
