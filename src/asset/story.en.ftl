@@ -109,6 +109,7 @@ ended-caller-way = The caller hung up after { $wait }
 ended-pbx-way = The phone system ended the call after { $wait }
 gave-up-transferred = The caller hung up { $wait } after the transfer, before anybody answered
 not-taken = Nobody answered the transferred call; it ended after { $wait }
+called-back = Nobody answered the transferred call, so the phone system called { $who } back, and does not tell whether anybody answered there; the call ended { $wait } after the transfer
 unanswered = Nobody answered; the call ended after { $wait }
 not-connected = The call was not put through
 lost = Nothing more was heard of this call; when it ended is not known

@@ -277,7 +277,7 @@ impl Parts {
         if consults {
             self.by_code.push(ByCode { by: name.to_owned(), via: event.uid.clone(), transfer });
         } else {
-            self.moves.push(Move { transfer, channel: Some(event.uid.clone()) });
+            self.moves.push(Move { transfer, channel: Some(event.uid.clone()), given_up: None });
         }
         self.part(event, at).enters(event, at, true);
         note

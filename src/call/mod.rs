@@ -229,6 +229,9 @@ pub enum Landing {
     Returned,
     /// Nobody picked up: the call was transferred on, given up, or ended.
     Unanswered,
+    /// Nobody picked up, and Asterisk called back who had transferred (`atxfercallbackretries`). It tells nobody what
+    /// came of that.
+    Unknown,
 }
 
 /// Somebody calls a third one while the other side waits. It ends in an attended transfer, or comes to nothing.

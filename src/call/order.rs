@@ -1,7 +1,8 @@
 //! The order in which the events of a call are told, whatever order they came in.
 //!
-//! Within a channel the dialplan's own count decides, never the clock. Across channels the clock decides, held
-//! so that no channel runs backwards. The same event told twice is told once. Knows nothing of what events mean.
+//! Within a channel the dialplan's own count decides, never the clock, unless the count began anew: the variables that
+//! hold it are another channel's after a masquerade. Across channels the clock decides, held so that no channel runs
+//! backwards. The same event told twice is told once. Knows nothing of what events mean.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
@@ -33,6 +34,12 @@ pub(super) fn in_order(events: &[Event]) -> Vec<Placed<'_>> {
     let mut all = Vec::with_capacity(events.len());
     for (_, mut channel) in channels {
         channel.sort_by(|a, b| within_a_channel(a.event, b.event));
+        if channel
+            .windows(2)
+            .any(|pair| matches!(pair, [a, b] if a.event.seq.is_some() && a.event.seq == b.event.seq))
+        {
+            channel.sort_by_key(|placed| placed.event.at);
+        }
         let mut latest = Timestamp::MIN;
         for mut placed in channel {
             latest = latest.max(placed.at);

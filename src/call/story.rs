@@ -114,11 +114,16 @@ fn known(call: &Call, number: Option<&str>) -> Party {
 
 /// A call that ends while its last transfer leads to nobody.
 fn not_taken(call: &Call, at: Timestamp, words: &Words) -> Option<Line> {
-    let last = call.transfers.last().filter(|last| last.outcome == Landing::Unanswered)?;
+    let last = call.transfers.last()?;
+    let id = match last.outcome {
+        Landing::Unanswered if call.hung_up_by == Some(Side::Caller) => "gave-up-transferred",
+        Landing::Unanswered => "not-taken",
+        Landing::Unknown => "called-back",
+        _ => return None,
+    };
     call.conversations.iter().all(|talk| talk.began_at < last.at).then(|| {
-        let id = if call.hung_up_by == Some(Side::Caller) { "gave-up-transferred" } else { "not-taken" };
         let wait = length(millis(last.at, at), words);
-        line(words, at, id, &[("wait", &wait)])
+        line(words, at, id, &[("who", &party(&last.by, words)), ("wait", &wait)])
     })
 }
 

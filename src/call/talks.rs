@@ -34,12 +34,21 @@ pub(super) struct Talks {
     pub transfers: Vec<Transfer>,
 }
 
+/// How long a caller may still be there whom Asterisk lets go when nobody answers.
+const LET_GO_WITHIN: SignedDuration = SignedDuration::from_secs(1);
+
+fn later(at: Timestamp) -> Timestamp {
+    at.saturating_add(LET_GO_WITHIN).unwrap_or(at)
+}
+
 /// A transfer, and the channel that was transferred.
 #[derive(Debug, Clone)]
 pub(super) struct Move {
     pub transfer: Transfer,
     /// The uniqueid of the channel that was sent on.
     pub channel: Option<String>,
+    /// When Asterisk gave up a target that a feature code had called, and that never picked up.
+    pub given_up: Option<Timestamp>,
 }
 
 /// A Local channel that Asterisk made for an attended transfer by feature code.
@@ -182,7 +191,7 @@ fn moves(parts: &Parts) -> Vec<Move> {
     let mut moves = parts.moves.clone();
     let known: HashSet<&str> = parts.list.iter().map(|part| part.channel.as_str()).collect();
     let unknown = parts.by_code.iter().filter(|one| !known.contains(one.by.as_str()));
-    moves.extend(unknown.map(|one| Move { transfer: one.transfer.clone(), channel: None }));
+    moves.extend(unknown.map(|one| Move { transfer: one.transfer.clone(), channel: None, given_up: None }));
     moves
 }
 
@@ -319,8 +328,8 @@ impl Floor<'_> {
 
     /// The consultation ends in a transfer.
     fn connects(&mut self, n: usize, at: Timestamp) {
-        let Asking { by, via, named, waits, standing, .. } = &mut self.asking[n];
-        let (by, via, named) = (*by, *via, *named);
+        let Asking { by, via, by_key, named, waits, standing, .. } = &mut self.asking[n];
+        let (by, via, by_key, named) = (*by, *via, *by_key, *named);
         let heir = named.or(waits.take().map(|talk| talk.other(by)));
         let Some(heir) = heir.filter(|heir| *heir != by && *heir != via) else { return };
         *standing = Asked::Connected(heir);
@@ -343,7 +352,9 @@ impl Floor<'_> {
             to: target.or_else(dialled),
             outcome: Landing::Open,
         };
-        self.moves.push(Move { transfer, channel: Some(self.part(heir).uniqueid.clone()) });
+        let channel = Some(self.part(heir).uniqueid.clone());
+        let given_up = self.part(via).ended.filter(|_| !by_key);
+        self.moves.push(Move { transfer, channel, given_up });
     }
 
     fn ended(&mut self, part: usize, at: Timestamp) {
@@ -435,7 +446,7 @@ impl Floor<'_> {
 
     /// The transfer with what came of it.
     fn landed(&self, n: usize) -> Transfer {
-        let Move { transfer, channel } = &self.moves[n];
+        let Move { transfer, channel, given_up } = &self.moves[n];
         let again = self.moves[n + 1..].iter().find(|later| later.channel == *channel);
         let until = again.map_or(Timestamp::MAX, |later| later.transfer.at);
         let of = |uid: &String| channel.as_ref() == Some(uid);
@@ -449,6 +460,10 @@ impl Floor<'_> {
                 let with = if of(&talk.caller_leg) { &talk.called } else { &talk.caller };
                 let back = with.number.is_some() && with.number == transfer.by.number;
                 if back { Landing::Returned } else { Landing::Answered }
+            }
+            // Asterisk calls back who transferred, with no dialplan that could tell of it.
+            None if place.zip(*given_up).is_some_and(|(place, at)| self.lives(place, later(at))) => {
+                Landing::Unknown
             }
             None if over => Landing::Unanswered,
             None => Landing::Open,

@@ -388,6 +388,23 @@ fn a_channel_that_lives_in_another_call_joins_the_two() {
     assert_eq!(folded.call.id, CallId::of("office", &told.events[1].linkedid));
 }
 
+/// A transfer while the target rings takes the place of the channel that dialled it, with its variables.
+#[test]
+fn a_channel_that_counts_anew_is_told_by_the_clock() {
+    let mut told = Told::default().comes_in().tell(1.0, 0, "PJSIP/trunk", Kind::Note, "text=before").tell(
+        2.0,
+        0,
+        "PJSIP/trunk",
+        Kind::Note,
+        "text=later",
+    );
+    told.seq[0] = 0;
+    let call = told.ends(9.0, 0, "trunk", "cause=16,via=h").ends(9.1, 0, "trunk", "cause=16").fold().call;
+    let after = |at: Timestamp| at.duration_since(call.started_at).as_secs();
+    let notes: Vec<i64> = call.remarks.iter().map(|remark| after(remark.at)).collect();
+    assert_eq!(notes, [1, 2]);
+}
+
 #[test]
 fn a_name_of_another_channel_never_becomes_the_callers() {
     let told = Told::default().tell(0.0, 0, "PJSIP/trunk", Kind::Start, "num=79193393655,exten=1").tell(

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -320,11 +321,24 @@ fn enter(root: &Root, run: &Path, spool: &Path) -> Command {
     command
 }
 
-/// Ports on 127.0.0.1 that were free a moment ago, all different.
+/// The ports that are handed out here: none of them is one that a system hands out by itself, since a phone binds its
+/// port again for each call.
+const PORTS: std::ops::Range<u32> = 10_000..21_000;
+static HANDED_OUT: AtomicU32 = AtomicU32::new(0);
+
+/// Ports on 127.0.0.1 that were free a moment ago, all different, and from those of every other call of this.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let held: Vec<UdpSocket> =
-        (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    held.iter().map(|socket| Ok(socket.local_addr()?.port())).collect()
+    let all = PORTS.end - PORTS.start;
+    let mut held = Vec::new();
+    for _ in PORTS {
+        let place = std::process::id().wrapping_mul(131) % all + HANDED_OUT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(PORTS.start + place % all)?;
+        held.extend(UdpSocket::bind(("127.0.0.1", port)).ok());
+        if held.len() == count {
+            return held.iter().map(|socket| Ok(socket.local_addr()?.port())).collect();
+        }
+    }
+    bail!("no {count} ports are free on this machine");
 }
 
 fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, ports: &[u16]) -> Result<()> {

@@ -65,6 +65,8 @@ pub enum Hooks {
     Everybodys,
     /// What the phones did is known from what Dial left behind.
     Callers,
+    /// Asterisk calls the last phone itself, with no dialplan that could tell.
+    AllButTheLast,
 }
 
 /// The Asterisks that play a call.
@@ -577,6 +579,9 @@ impl Scenario {
         }
         if self.hooks == Hooks::Callers {
             truth.seen_by_the_caller();
+        }
+        if self.hooks == Hooks::AllButTheLast {
+            truth.without_the_last();
         }
         Ok(Played { truth, caller, phones })
     }
