@@ -5,6 +5,7 @@
 //! means that the whole call is folded again.
 //!
 //! - `fold`: events to [`Call`], with a short note on what each event did
+//! - `talks`: who talked with whom, through every transfer
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - `steps`: what was done with a caller between ringing phones: menus, queues, voicemail

@@ -565,6 +565,126 @@ pub const SCENARIOS: &[Scenario] = &[
         ..TO_102
     },
     Scenario {
+        name: "transfer: attended, by key, to a queue",
+        caller: &[Answered, Wait(6500), HangUp],
+        phones: &[
+            (
+                101,
+                &[
+                    Ring(500),
+                    Answer,
+                    Wait(1000),
+                    Hold,
+                    Wait(200),
+                    Call("3008"),
+                    Answered,
+                    Wait(2500),
+                    Connect,
+                ],
+            ),
+            (102, &[Ring(900), Answer]),
+        ],
+        expect: Expect { steps: &["queue second answered"], groups: &[("102", "second")], ..BY_CODE },
+        ..TO_102
+    },
+    Scenario {
+        name: "transfer: attended, by key, of who was called outside",
+        caller: &[Answered, Wait(1000), Hold, Wait(200), Call("102"), Answered, Wait(1500), Connect],
+        phones: &[(191, &[Ring(500), Answer, Wait(6000), HangUp]), (102, &[Ring(900), Answer])],
+        expect: Expect {
+            hung_up_by: Some("called"),
+            transfers: &[attended("101", "102")],
+            talks: &[("101", FAR), ("101", "102"), (FAR, "102")],
+            outcomes: &[(FAR, "answered"), ("102", "answered")],
+            ..OUTBOUND.expect
+        },
+        ..OUTBOUND
+    },
+    Scenario {
+        name: "transfer: attended, by feature code, of who was called outside",
+        caller: &[Answered, Wait(1000), Press("*2"), Wait(1200), Press("102"), Wait(5000), HangUp],
+        phones: &[(191, &[Ring(500), Answer, Wait(9500), HangUp]), (102, &[Ring(900), Answer])],
+        expect: Expect {
+            hung_up_by: Some("called"),
+            transfers: &[attended("101", "102")],
+            talks: &[("101", FAR), ("101", "102"), (FAR, "102")],
+            outcomes: &[(FAR, "answered"), ("102", "answered")],
+            ..OUTBOUND.expect
+        },
+        ..OUTBOUND
+    },
+    Scenario {
+        name: "transfer: attended, by feature code, twice",
+        caller: &[Answered, Wait(17_000), HangUp],
+        phones: &[
+            (
+                101,
+                &[Ring(500), Answer, Wait(1000), Press("*2"), Wait(1200), Press("102"), Wait(4500), HangUp],
+            ),
+            (
+                102,
+                &[Ring(500), Answer, Wait(4000), Press("*2"), Wait(1200), Press("103"), Wait(4500), HangUp],
+            ),
+            (103, &[Ring(500), Answer]),
+        ],
+        expect: Expect {
+            transfers: &[attended("101", "102"), attended("102", "103")],
+            talks: &[(OUTSIDE, "101"), ("101", "102"), (OUTSIDE, "102"), ("102", "103"), (OUTSIDE, "103")],
+            outcomes: &[("101", "answered"), ("102", "answered"), ("103", "answered")],
+            ..ANSWERED
+        },
+        ..TO_102
+    },
+    Scenario {
+        name: "transfer: blind, then attended, by key",
+        caller: &[Answered, Wait(8500), HangUp],
+        phones: &[
+            (101, &[Ring(500), Answer, Wait(1000), Refer("102"), Told, HangUp]),
+            (
+                102,
+                &[Ring(700), Answer, Wait(1000), Hold, Wait(200), Call("103"), Answered, Wait(1000), Connect],
+            ),
+            (103, &[Ring(700), Answer]),
+        ],
+        expect: Expect {
+            transfers: &[blindly("101", "102"), attended("102", "103")],
+            talks: &[(OUTSIDE, "101"), (OUTSIDE, "102"), ("102", "103"), (OUTSIDE, "103")],
+            outcomes: &[("101", "answered"), ("102", "answered"), ("103", "answered")],
+            ..ANSWERED
+        },
+        ..TO_102
+    },
+    Scenario {
+        name: "transfer: blind, by feature code, to outside",
+        caller: &[Answered, Wait(8500), HangUp],
+        phones: &[
+            (101, &[Ring(500), Answer, Wait(1000), Press("##"), Wait(1200), Press(FAR)]),
+            (191, &[Ring(900), Answer]),
+        ],
+        expect: Expect {
+            transfers: &[blindly("101", FAR)],
+            talks: &[(OUTSIDE, "101"), (OUTSIDE, FAR)],
+            outcomes: &[("101", "answered"), (FAR, "answered")],
+            ..ANSWERED
+        },
+        ..TO_102
+    },
+    Scenario {
+        name: "transfer: blind, back to who transferred when nobody answers",
+        caller: &[Answered, Wait(7500), HangUp],
+        phones: &[
+            (101, &[Ring(500), Answer, Wait(1000), Refer("3107"), HangUp, Ring(700), Answer]),
+            (107, &[RingOn]),
+        ],
+        expect: Expect {
+            transfers: &[Moved { outcome: "returned", ..blindly("101", "3107") }],
+            talks: &[(OUTSIDE, "101"), (OUTSIDE, "101")],
+            outcomes: &[("101", "answered"), ("107", "no_answer")],
+            ..ANSWERED
+        },
+        ..TO_102
+    },
+    Scenario {
         name: "freepbx: attended transfer, by key",
         context: "from-trunk-calljournal",
         org: None,
