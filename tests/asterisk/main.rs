@@ -3,6 +3,7 @@
 
 mod additions;
 mod astlite;
+mod attended;
 mod cdr;
 mod cel;
 // The same cluster as in the black-box tests.
@@ -20,6 +21,7 @@ mod queues;
 mod record;
 mod ringing;
 mod scenario;
+mod script;
 mod sip;
 mod talks;
 mod ten;

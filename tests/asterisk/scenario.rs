@@ -214,6 +214,7 @@ pub const PLAIN: Scenario = Scenario {
 pub const SCENARIOS: &[&[Scenario]] = &[
     PLAINS,
     crate::transfers::SCENARIOS,
+    crate::attended::SCENARIOS,
     crate::ringing::SCENARIOS,
     crate::queues::SCENARIOS,
     crate::unsaid::SCENARIOS,
