@@ -49,4 +49,5 @@ note-queue = a queue
 note-voicemail = voicemail
 note-conference = a conference
 note-announcement = an announcement
+note-parked = a parked call
 note-unknown-step = a step that is not known

@@ -49,4 +49,5 @@ note-queue = очередь
 note-voicemail = автоответчик
 note-conference = конференция
 note-announcement = объявление
+note-parked = припаркованный звонок
 note-unknown-step = неизвестный шаг

@@ -20,6 +20,18 @@ times = { $who } { $count } times
 forwarded = { $who } sent the call on to { $to }
 elsewhere = another number
 
+rang-first = The phone of { $who } rang first
+rang-first-for = The phone of { $who } rang first, and was picked up after { $wait }
+picked-up = { $who } picked up the call that rang at { $from }
+picked-up-somewhere = { $who } picked up the call
+parked = { $named ->
+    [yes] { $who } parked the call ({ $name })
+   *[no] { $who } parked the call
+}
+parked-taken = { $who } took it back after { $wait }
+parked-returned = Nobody took it back: it returned to { $who }
+parked-returned-after = Nobody took it back for { $wait }: it returned to { $who }
+
 menu = { $named ->
     [yes] Heard the menu { $name }
    *[no] Heard the menu

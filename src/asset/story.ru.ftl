@@ -31,6 +31,18 @@ times = { $who } { $count ->
 forwarded = { $who } переадресует звонок на { $to }
 elsewhere = другой номер
 
+rang-first = Сначала звонит телефон звонящего: { $who }
+rang-first-for = Сначала звонит телефон звонящего: { $who } отвечает через { $wait }
+picked-up = { $who } перехватывает звонок, который ждал ответа { $from }
+picked-up-somewhere = { $who } перехватывает звонок
+parked = { $named ->
+    [yes] { $who } паркует звонок ({ $name })
+   *[no] { $who } паркует звонок
+}
+parked-taken = { $who } забирает его через { $wait }
+parked-returned = Никто его не забрал, звонок возвращается: { $who }
+parked-returned-after = Никто не забрал его за { $wait }, звонок возвращается: { $who }
+
 menu = { $named ->
     [yes] Звонящий слушает меню { $name }
    *[no] Звонящий слушает меню

@@ -13,8 +13,10 @@ use super::dials::{Dial, unheard};
 use super::hearsay;
 use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
+use super::origin::{self, RangFirst};
 use super::outcome::finish;
 use super::steps::Saying;
+use super::taken::{self, Taken};
 use super::talks::{ByCode, Move};
 use super::{Call, Direction, How, Landing, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
 use crate::event::{Event, Kind};
@@ -37,6 +39,7 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     let mut parts = Parts::default();
     let mut notes = vec!["duplicate: told before".to_owned(); events.len()];
     let (heard, told): (Vec<_>, Vec<_>) = in_order(events).into_iter().partition(|p| p.event.is_hearsay());
+    origin::pin(&mut parts.pinned, &told);
     for placed in &told {
         notes[placed.index] = parts.take(*placed);
     }
@@ -51,6 +54,8 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
         last_heard: events.iter().map(|e| e.received).max()?,
     };
     unheard(&mut parts);
+    origin::put_right(&mut parts);
+    taken::arrange(&mut parts);
     Some(Folded { call: finish(parts, numbering)?, standing, notes })
 }
 
@@ -87,6 +92,10 @@ pub(super) struct Part {
     pub dials: Vec<Dial>,
     /// Each time it entered the dialplan, by itself or by a transfer.
     pub entries: Vec<Entry>,
+    /// Whether Asterisk made it by itself, and its phone rang before it entered the dialplan.
+    pub originated: bool,
+    /// Whether it took a call that rang at another phone.
+    pub picked_up: bool,
     /// What it said of menus, queues, voicemail and the like.
     pub sayings: Vec<Saying>,
 }
@@ -109,6 +118,10 @@ pub(super) struct Farewell {
     pub source: Option<String>,
     /// The channel that its attended transfer put through.
     pub connected: Option<String>,
+    /// The number that the Dial which rang it had dialled (`DIALEDPEERNUMBER`).
+    pub dialled: Option<String>,
+    /// Where it was parked when nobody took it back (`PARKING_SPACE`).
+    pub parked: Option<String>,
 }
 
 /// All parts of a call, and what its first events pinned.
@@ -122,6 +135,10 @@ pub(super) struct Parts {
     /// The attended transfers that were begun by feature code.
     pub by_code: Vec<ByCode>,
     pub remarks: Vec<Remark>,
+    /// What somebody took off another phone, or out of parking.
+    pub taken: Vec<Taken>,
+    /// The caller's own phone, where it rang before he called anybody.
+    pub rang_first: Option<RangFirst>,
     index: HashMap<String, usize>,
     /// Channels that are known to report, whether or not they have.
     hooked: HashSet<String>,
@@ -213,6 +230,10 @@ impl Parts {
         self.pinned.learn(event);
         let part = self.part(event, at);
         let known = !part.entries.is_empty();
+        if let (false, Some(born)) = (known, origin::born(event, at)) {
+            part.started = part.started.min(born);
+        }
+        part.originated |= event.fact("origin").is_some();
         part.enters(event, at, false);
         let (who, to) = (part.who(), event.fact("exten").unwrap_or("the dialplan"));
         if known {
@@ -243,6 +264,9 @@ impl Parts {
 
     fn answer(&mut self, event: &Event, at: Timestamp) -> String {
         let part = self.part(event, at);
+        if taken::is_pickup(part, event) {
+            (part.picked_up, part.role, part.caller) = (true, Some(Role::Called), None);
+        }
         part.role.get_or_insert(Role::Called);
         fill(&mut part.caller, event.fact("caller"));
         part.names(event);
@@ -313,6 +337,8 @@ impl Parts {
         fill(&mut said.dialstatus, event.fact("dialstatus"));
         fill(&mut said.source, event.fact("hangupsource"));
         fill(&mut said.connected, event.fact("attendedtransfer"));
+        fill(&mut said.dialled, event.fact("dialedpeernumber"));
+        fill(&mut said.parked, event.fact("parkingspace"));
         part.dial_left(event, at);
         part.says(event, at);
         let who = part.who();
@@ -408,10 +434,19 @@ impl Parts {
         self.index.get(uniqueid).copied()
     }
 
+    pub fn by_uniqueid_mut(&mut self, uniqueid: &str) -> Option<&mut Part> {
+        self.place(uniqueid).and_then(|place| self.list.get_mut(place))
+    }
+
     /// The channel that began the call: that of the earliest linkedid, else the first that called.
     pub fn first(&self) -> Option<&Part> {
         let eldest = self.eldest().and_then(|linkedid| self.by_uniqueid(linkedid));
         eldest.or_else(|| self.list.iter().find(|p| p.role == Some(Role::Caller))).or(self.list.first())
+    }
+
+    /// Whoever asks for the channel `uniqueid` is told of the part at `place` from now on.
+    pub fn stand_in(&mut self, uniqueid: &str, place: usize) {
+        self.index.insert(uniqueid.to_owned(), place);
     }
 
     pub fn eldest(&self) -> Option<&str> {
@@ -453,6 +488,8 @@ impl Part {
             made_up: false,
             dials: Vec::new(),
             entries: Vec::new(),
+            originated: false,
+            picked_up: false,
             sayings: Vec::new(),
         }
     }
@@ -467,6 +504,11 @@ impl Part {
     /// A phone's own number is in its channel's name; `CALLERID(num)` of a called channel is the number that was
     /// dialled where the endpoint sets none, so it counts for lines and for phones that are named otherwise.
     pub fn names(&mut self, event: &Event) {
+        if let Some(caller) = origin::caller(event) {
+            fill(&mut self.party.number, caller.number.as_deref());
+            fill(&mut self.party.name, caller.name.as_deref());
+            return;
+        }
         let own = endpoint(&self.channel);
         let told = event.fact("num").filter(|n| *n != "unknown");
         let number = match self.role {
@@ -489,7 +531,7 @@ impl Part {
 
 impl Pinned {
     /// The first event that knows a value decides it.
-    fn learn(&mut self, event: &Event) {
+    pub fn learn(&mut self, event: &Event) {
         if self.linkedid.get_or_insert_with(|| event.linkedid.clone()) != &event.linkedid {
             return;
         }
@@ -499,8 +541,12 @@ impl Pinned {
         fill(&mut self.destination, event.fact("exten"));
         fill(&mut self.context, event.fact("ctx"));
         if self.source_channel.get_or_insert_with(|| event.uid.clone()) == &event.uid {
-            fill(&mut self.source.number, event.fact("num").filter(|n| *n != "unknown"));
-            fill(&mut self.source.name, event.fact("name"));
+            let caller = origin::caller(event).unwrap_or_else(|| Party {
+                number: event.fact("num").filter(|n| *n != "unknown").map(Into::into),
+                name: event.fact("name").map(Into::into),
+            });
+            fill(&mut self.source.number, caller.number.as_deref());
+            fill(&mut self.source.name, caller.name.as_deref());
         }
         self.direction = self.direction.or_else(|| match event.fact("dir")? {
             "in" => Some(Direction::Inbound),
@@ -519,6 +565,7 @@ fn step_name(event: &Event) -> &'static str {
         Some("voicemail") => "voicemail",
         Some("conference") => "a conference",
         Some("announcement") => "an announcement",
+        Some("parked") => "a parked call",
         _ => "a step that is not known",
     }
 }

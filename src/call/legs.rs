@@ -259,7 +259,7 @@ pub(super) fn gave_up(caller: &Part) -> bool {
 pub(super) fn gave_up_on(caller: &Part, rang: Timestamp, ended: Timestamp) -> bool {
     let until = ended.saturating_add(GIVES_UP_WITHIN).unwrap_or(ended);
     let then = caller.ended.is_none_or(|end| (rang..=until).contains(&end));
-    then && gave_up(caller)
+    then && gave_up(caller) && !caller.goes_on(ended)
 }
 
 fn people(parts: &Parts) -> impl Iterator<Item = &Part> {

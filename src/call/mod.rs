@@ -9,6 +9,7 @@
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - `steps`: what was done with a caller between ringing phones: menus, queues, voicemail
+//! - `origin`: calls that Asterisk was asked to make; `taken`: calls that somebody picked up or took out of parking
 //! - [`story`]: the call told line by line, for people
 //! - [`note`]: what one event did, for people
 //! - [`why`]: which events make a line of the story
@@ -27,9 +28,11 @@ mod legs;
 pub mod note;
 mod numbering;
 mod order;
+mod origin;
 mod outcome;
 mod steps;
 pub mod story;
+mod taken;
 mod talks;
 #[cfg(test)]
 mod tests;
@@ -41,7 +44,7 @@ pub use fold::{Folded, fold};
 pub use identity::CallId;
 pub use legs::{Conversation, Leg, Outcome, Role};
 pub use numbering::{BadPattern, Numbering};
-pub use steps::{Choice, Left, Step, Voicemail, What};
+pub use steps::{Back, Choice, Left, Step, Voicemail, What};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -46,14 +46,14 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
         answered_at,
         ended_at,
         end_time_known: !over || ended_at.is_some(),
-        disposition: disposition(first, &legs, answer.is_some()),
+        disposition: disposition(first, &legs, answer.is_some() || conference(&steps)),
         answered_by: answer.map(|c| c.called.clone()),
         hung_up_by,
         ended_by,
         cause: ended_at.and_then(|_| why(&parts, conversations.last())),
         wait_ms: waited_until.map(|until| millis(started_at, until)),
         talk_ms: conversations.iter().map(|c| c.talk_ms).sum(),
-        abandoned: answer.is_none() && voicemail(&steps) != Some(Voicemail::Left) && gave_up(first),
+        abandoned: answer.is_none() && !served(&steps) && gave_up(first),
         queue: steps.iter().find_map(|step| match &step.what {
             What::Queue { name, .. } => Some(name.clone().unwrap_or_default()),
             _ => None,
@@ -76,6 +76,15 @@ fn queue_wait_ms(steps: &[Step]) -> Option<i64> {
         _ => None,
     });
     waits.reduce(|all, one| all.saturating_add(one))
+}
+
+fn conference(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step.what, What::Conference { .. }))
+}
+
+/// Whether the caller got what there was without a person who picks up.
+fn served(steps: &[Step]) -> bool {
+    voicemail(steps) == Some(Voicemail::Left) || conference(steps)
 }
 
 fn voicemail(steps: &[Step]) -> Option<Voicemail> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Party;
 use super::fold::{Part, Parts};
 use super::legs::{Conversation, Leg, Outcome, Role, gave_up, millis};
+use super::taken::{Parking, Taken};
 use crate::event::{Event, Kind};
 
 /// How soon after a phone sent its caller on the call goes on elsewhere.
@@ -70,6 +71,31 @@ pub enum What {
         /// Which one.
         name: Option<String>,
     },
+    /// The caller's own phone rang first: Asterisk was asked to make the call.
+    RangFirst {
+        /// Whose phone.
+        who: Party,
+        /// For how long, in milliseconds, where it is known.
+        ring_ms: Option<i64>,
+    },
+    /// Somebody took the call off a phone that rang.
+    PickedUp {
+        /// Who.
+        by: Party,
+        /// Whose phone rang.
+        from: Option<Party>,
+    },
+    /// The caller was parked.
+    Parked {
+        /// Who parked him.
+        by: Option<Party>,
+        /// Where: the number to dial for him.
+        place: Option<String>,
+        /// What came of it.
+        back: Back,
+        /// Who took him back.
+        taken_by: Option<Party>,
+    },
     /// A phone sent the call on by itself.
     Forwarded {
         /// Whose phone.
@@ -113,6 +139,16 @@ pub enum Left {
     Elsewhere,
 }
 
+/// How parking ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Back {
+    /// Somebody took the caller back.
+    Taken,
+    /// Nobody did: the caller went back to who had parked him.
+    Returned,
+}
+
 /// Whether a call went to voicemail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,6 +178,19 @@ struct Begins {
 }
 
 impl Part {
+    /// Where it said that somebody is parked, and when.
+    pub(super) fn parked(&self) -> Option<(Option<String>, Timestamp)> {
+        let said = self.sayings.iter().filter_map(|said| Some((said.begins.as_ref()?, said.at)));
+        said.filter(|(begins, _)| begins.word == "parked")
+            .map(|(begins, at)| (begins.name.clone(), at))
+            .next()
+    }
+
+    /// Whether something else was done with it at `at` or later.
+    pub(super) fn goes_on(&self, at: Timestamp) -> bool {
+        self.sayings.iter().any(|said| said.begins.is_some() && said.at >= at)
+    }
+
     /// Keeps what `event` says of steps.
     pub(super) fn says(&mut self, event: &Event, at: Timestamp) {
         let text = |name: &str| event.fact(name).map(ToOwned::to_owned);
@@ -171,6 +220,13 @@ pub(super) fn steps(parts: &Parts, legs: &[Leg], conversations: &[Conversation])
             }
         }
     }
+    steps.extend(parts.taken.iter().map(|taken| taken_step(parts, taken)));
+    steps.extend(parts.rang_first.iter().map(|first| Step {
+        at: first.at,
+        ended_at: first.ring_ms.and_then(|ms| first.at.checked_add(SignedDuration::from_millis(ms)).ok()),
+        leg: first.leg.clone(),
+        what: What::RangFirst { who: first.who.clone(), ring_ms: first.ring_ms },
+    }));
     steps.extend(legs.iter().filter(|l| l.outcome == Outcome::Forwarded).map(|leg| forwarded(parts, leg)));
     steps.sort_by_key(|step| step.at);
     steps
@@ -285,7 +341,8 @@ impl Told<'_> {
             .iter()
             .find(|c| c.caller_leg == self.part.uniqueid && self.is_meanwhile(c.began_at))?;
         let leg = self.legs.iter().find(|leg| leg.uniqueid == first.called_leg)?;
-        (!self.is_stranger(leg, queue)).then_some(leg.answered_at.unwrap_or(first.began_at))
+        (Told::is_agent(leg, queue) || !self.knows_agents(queue))
+            .then_some(leg.answered_at.unwrap_or(first.began_at))
     }
 
     fn left_at(&self, left: Left, queue: Option<&str>) -> Option<Timestamp> {
@@ -294,33 +351,35 @@ impl Told<'_> {
         }
         let until = self.until()?;
         let stranger = self.stranger(queue).map(|leg| leg.started_at);
-        let agents = self.meanwhile().filter(|leg| self.is_agent(leg, queue));
+        let agents = self.meanwhile().filter(|leg| Told::is_agent(leg, queue));
         let given_up = agents.filter_map(|leg| leg.ended_at).max().filter(|_| left == Left::Timeout);
         Some(given_up.or(stranger).unwrap_or(until).min(until))
     }
 
-    /// The phones that rang while this was the channel's last step.
+    /// The phones that rang while this was the channel's last step. (Legs are in order of time.)
     fn meanwhile(&self) -> impl Iterator<Item = &Leg> {
-        self.legs.iter().filter(|leg| leg.role == Role::Called && self.is_meanwhile(leg.started_at))
+        let from = self.legs.partition_point(|leg| leg.started_at < self.said().at);
+        let later = self.legs.get(from..).unwrap_or_default().iter();
+        later.take_while(|leg| self.is_meanwhile(leg.started_at)).filter(|leg| leg.role == Role::Called)
     }
 
     fn is_meanwhile(&self, at: Timestamp) -> bool {
         at >= self.said().at && self.until().is_none_or(|until| at < until)
     }
 
-    fn is_agent(&self, leg: &Leg, queue: Option<&str>) -> bool {
+    fn is_agent(leg: &Leg, queue: Option<&str>) -> bool {
         leg.group.as_deref() == queue
     }
 
-    /// Whether the phone was rung by something that came after the queue: where the queue's own phones are known by its
-    /// name, one without it.
-    fn is_stranger(&self, leg: &Leg, queue: Option<&str>) -> bool {
-        let named = || self.meanwhile().any(|leg| leg.group.is_some() && self.is_agent(leg, queue));
-        !self.is_agent(leg, queue) && (named() || self.fresh(|s| s.queuestatus.as_deref()).is_some())
+    /// Whether the phones of the queue are known by its name: then those without it were rung by something that came
+    /// after it.
+    fn knows_agents(&self, queue: Option<&str>) -> bool {
+        let named = || self.meanwhile().any(|leg| leg.group.is_some() && Told::is_agent(leg, queue));
+        self.fresh(|s| s.queuestatus.as_deref()).is_some() || named()
     }
 
     fn stranger(&self, queue: Option<&str>) -> Option<&Leg> {
-        self.meanwhile().find(|leg| self.is_stranger(leg, queue))
+        self.meanwhile().find(|leg| !Told::is_agent(leg, queue)).filter(|_| self.knows_agents(queue))
     }
 
     fn message(&self) -> Option<bool> {
@@ -338,6 +397,22 @@ fn choice(digits: Option<&str>) -> Choice {
         Some("t") => Choice::Nothing,
         Some("i") => Choice::Wrong,
         Some(digits) => Choice::Digits(digits.to_owned()),
+    }
+}
+
+fn taken_step(parts: &Parts, taken: &Taken) -> Step {
+    let party = |uid: &String| parts.by_uniqueid(uid).map(|part| part.party.clone()).unwrap_or_default();
+    match taken {
+        Taken::Ringing { by, from, at } => {
+            let what = What::PickedUp { by: party(by), from: from.as_ref().map(party) };
+            Step { at: *at, ended_at: Some(*at), leg: by.clone(), what }
+        }
+        Taken::Parked(Parking { who, parker, place, since, until, by }) => {
+            let back = if by.is_some() { Back::Taken } else { Back::Returned };
+            let (taken_by, parker) = (by.as_ref().map(party), parker.as_ref().map(party));
+            let what = What::Parked { by: parker, place: place.clone(), back, taken_by };
+            Step { at: *since, ended_at: *until, leg: by.as_ref().unwrap_or(who).clone(), what }
+        }
     }
 }
 

@@ -128,6 +128,13 @@ impl Truth {
         self.winner().and_then(|leg| leg.answered).unwrap_or(self.ended) - self.started
     }
 
+    /// Takes in whose phone Asterisk rang first: the caller's, also where it was rung through a Local channel.
+    pub fn made_for(&mut self, endpoint: &str) {
+        self.legs.retain(|leg| leg.endpoint != endpoint);
+        let own = self.rows.iter().filter(|row| number(&row.channel) == endpoint);
+        self.caller_name = own.map(|row| row.name.clone()).find(|name| !name.is_empty()).unwrap_or_default();
+    }
+
     /// Takes in when the phone at `endpoint` first got an INVITE.
     pub fn invited(&mut self, endpoint: &str, at: Option<i64>) {
         let rang = |leg: &&mut Leg| {
@@ -273,7 +280,9 @@ fn whole_call(rows: &[Row]) -> Option<Truth> {
     let first = begun().next()?;
     let talks = talks(&rows);
     let rung = begun().filter(|row| row.uniqueid != first.uniqueid && !row.is_plumbing());
-    let legs = rung.filter(|row| !row.is_somebody_calling()).filter_map(|start| leg(start, &rows, &talks));
+    let takers = takers(&rows);
+    let called = |row: &&Row| !row.is_somebody_calling() || takers.contains(&row.uniqueid);
+    let legs = rung.filter(called).filter_map(|start| leg(start, &rows, &talks));
     let picked_up = rows.iter().filter(|row| row.event == "PICKUP");
     Some(Truth {
         linkedid: first.linkedid.clone(),
@@ -291,6 +300,16 @@ fn whole_call(rows: &[Row]) -> Option<Truth> {
         linkedids,
         rows,
     })
+}
+
+/// Who took a call that rang at another phone, or that was parked: nobody rang them, and they were called all the same.
+fn takers(rows: &[Row]) -> BTreeSet<String> {
+    let named = |row: &Row, name: &str| row.says(name).map(ToOwned::to_owned);
+    let picked =
+        rows.iter().filter(|r| r.event == "PICKUP").filter_map(|r| named(r, "pickup_channel_uniqueid"));
+    let unparked = rows.iter().filter(|r| r.event == "PARK_END").filter_map(|r| named(r, "retriever"));
+    let uniqueid = |channel: String| rows.iter().find(|r| r.channel == channel).map(|r| r.uniqueid.clone());
+    picked.chain(unparked.filter_map(uniqueid)).collect()
 }
 
 /// The linkedids of the first call: its own, and whichever a channel of it was ever known under, and so on.
@@ -333,6 +352,8 @@ fn leg(start: &Row, rows: &[Row], talks: &[Talk]) -> Option<Leg> {
 
 fn transfer(row: &Row) -> Option<Transfer> {
     let (how, to) = match row.event.as_str() {
+        // Whoever is sent to the parking lot is parked: nobody is called.
+        "BLINDTRANSFER" if row.says("extension") == Some("700") => return None,
         "BLINDTRANSFER" => ("blind", row.says("extension")?),
         "ATTENDEDTRANSFER" => ("attended", target(row)),
         _ => return None,

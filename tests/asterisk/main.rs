@@ -10,6 +10,7 @@ mod cel;
 #[allow(dead_code, clippy::unwrap_used)]
 #[path = "../it/cluster.rs"]
 mod cluster;
+mod desk;
 mod freepbx;
 mod freepbx_hard;
 mod journal;

@@ -1,4 +1,4 @@
-//! What a phone sends beside SIP: a packet of silence every 20 ms, or of a key that is pressed (RFC 4733).
+//! What a phone sends beside SIP: a packet of noise every 20 ms, or of a key that is pressed (RFC 4733).
 //!
 //! Without media Asterisk does not optimise a Local channel away, and without keys nobody transfers by a feature code.
 //! What the other side sends is not listened to.
@@ -29,10 +29,14 @@ pub struct Media {
     keys: VecDeque<Frame>,
 }
 
-/// What is sent in the place of silence.
 enum Frame {
-    Silence,
-    Key { event: u8, frames: u16, last: bool },
+    /// Loud enough for a voicemail box to take it for a voice.
+    Noise,
+    Key {
+        event: u8,
+        frames: u16,
+        last: bool,
+    },
 }
 
 impl Media {
@@ -61,7 +65,7 @@ impl Media {
             };
             self.keys.extend((1..=HELD).map(|frames| Frame::Key { event, frames, last: false }));
             self.keys.extend((0..LET_GO).map(|_| Frame::Key { event, frames: HELD, last: true }));
-            self.keys.extend((0..GAP).map(|_| Frame::Silence));
+            self.keys.extend((0..GAP).map(|_| Frame::Noise));
         }
     }
 
@@ -87,10 +91,10 @@ impl Media {
     }
 
     fn packet(&mut self) -> Vec<u8> {
-        let frame = self.keys.pop_front().unwrap_or(Frame::Silence);
+        let frame = self.keys.pop_front().unwrap_or(Frame::Noise);
         self.sequence = self.sequence.wrapping_add(1);
         let (kind, stamp) = match frame {
-            Frame::Silence => {
+            Frame::Noise => {
                 self.timestamp += u32::from(SAMPLES);
                 (8, self.timestamp)
             }
@@ -102,7 +106,7 @@ impl Media {
         packet.extend(stamp.to_be_bytes());
         packet.extend(u32::from(self.port).to_be_bytes());
         match frame {
-            Frame::Silence => packet.extend([0xd5; SAMPLES as usize]),
+            Frame::Noise => packet.extend([0x2a, 0xaa].repeat(usize::from(SAMPLES) / 2)),
             Frame::Key { event, frames, last } => {
                 packet.extend([event, if last { 0x8a } else { 0x0a }]);
                 packet.extend((frames * SAMPLES).to_be_bytes());

@@ -253,6 +253,13 @@ impl Pbx {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Has a call made by a file in the directory for that, moved there when it is whole.
+    pub fn call_file(&self, text: &str) -> Result<()> {
+        let whole = self.run.join("spool/call");
+        fs::write(&whole, text)?;
+        fs::rename(whole, self.run.join("spool/outgoing/call")).context("the directory of call files")
+    }
+
     /// Sends the dialplan's events of calls from now on to another address.
     pub fn point_to(&self, server: &str) -> Result<()> {
         self.console(&format!("dialplan set global CALLJOURNAL_SERVER {server}"))?;
@@ -310,13 +317,31 @@ fn run_asterisk(root: &Root, run: &Path, spool: &Path) -> Result<Child> {
     command.spawn().context("starting Asterisk (needs root, unshare and chroot)")
 }
 
-/// A command inside the root, in which `run` is /srv, its `home` is /home, and `spool` is where the dialplan writes its
-/// spool files.
+/// What is played to people, short and alike on both Asterisks. Each is 0.3 s of silence.
+const SOUNDS: [&str; 14] = [
+    "beep",
+    "beeperr",
+    "conf-onlyperson",
+    "main-menu",
+    "pbx-invalid",
+    "pbx-parkingfailed",
+    "pbx-transfer",
+    "transfer",
+    "vm-goodbye",
+    "vm-intro",
+    "vm-isunavail",
+    "vm-msgsaved",
+    "vm-review",
+    "vm-theperson",
+];
+
+/// A command inside the root, in which `run` is /srv, its `home` is /home, its `sounds` are all that there are, and
+/// `spool` is where the dialplan writes its spool files.
 fn enter(root: &Root, run: &Path, spool: &Path) -> Command {
     // However the tests end, no Asterisk outlives them. (It ends with the thread that started it, too.)
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-ec"]);
-    command.arg(r#"mount --bind "$2" "$1/srv"; mount --bind "$2/home" "$1/home"; mount --bind "$3" "$1/srv/spool/calljournal"; root=$1; shift 3; exec chroot "$root" "$@""#);
+    command.arg(r#"mount --bind "$2" "$1/srv"; mount --bind "$2/home" "$1/home"; mount --bind "$2/sounds" "$1/usr/share/asterisk/sounds"; mount --bind "$3" "$1/srv/spool/calljournal"; root=$1; shift 3; exec chroot "$root" "$@""#);
     command.arg("sh").arg(&root.path).arg(run).arg(spool);
     command
 }
@@ -353,8 +378,12 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         "spool/outgoing",
         "spool/voicemail",
         "home",
+        "sounds/en",
     ] {
         fs::create_dir_all(run.join(directory))?;
+    }
+    for sound in SOUNDS {
+        fs::write(run.join("sounds/en").join(sound).with_extension("alaw"), [0xd5; 2400])?;
     }
     let ten: Vec<String> = PHONES.map(|number| format!("PJSIP/{number}")).collect();
     // Each Asterisk has five hundred ports of its own for media.
@@ -458,7 +487,7 @@ fn lines(house: House, ports: &[u16]) -> String {
     let mut text = String::new();
     for ((number, port), name) in PHONES.zip(ports).zip(NAMES) {
         text.push_str(&format!(
-            "\n[{number}](line)\ncontext = {context}\ncallerid = \"{name}\" <{number}>\naors = {number}\n\
+            "\n[{number}](line)\ncontext = {context}\ncallerid = \"{name}\" <{number}>\ncall_group = 1\npickup_group = 1\naors = {number}\n\
              [{number}]\ntype = aor\ncontact = sip:{number}@127.0.0.1:{port}{contact}\n"
         ));
     }

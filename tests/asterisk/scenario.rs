@@ -46,6 +46,8 @@ pub struct Scenario {
     pub did: &'static str,
     /// The caller's display name as SIP has it.
     pub caller_name: &'static str,
+    /// How it begins.
+    pub begin: Begin,
     /// What the caller does once he has dialled.
     pub caller: Act,
     pub phones: &'static [(u16, Act)],
@@ -57,6 +59,17 @@ pub struct Scenario {
     pub on: On,
     pub hooks: Hooks,
     pub expect: Expect,
+}
+
+/// How a call begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// Somebody dials.
+    ByCaller,
+    /// Asterisk is told on its console to make it: the phone of `from` rings first.
+    Console(&'static str),
+    /// Asterisk finds a call file.
+    CallFile(&'static str),
 }
 
 /// Whose channels tell.
@@ -201,6 +214,7 @@ pub const PLAIN: Scenario = Scenario {
     context: "from-trunk",
     did: SINGLE,
     caller_name: "\"Ivan\"",
+    begin: Begin::ByCaller,
     caller: &[Answered, Wait(1500), HangUp],
     phones: &[(101, &[Ring(700), Answer])],
     dialled: FAR,
@@ -217,6 +231,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     crate::attended::SCENARIOS,
     crate::ringing::SCENARIOS,
     crate::queues::SCENARIOS,
+    crate::desk::SCENARIOS,
     crate::unsaid::SCENARIOS,
     crate::freepbx::SCENARIOS,
     crate::freepbx_hard::SCENARIOS,
@@ -567,11 +582,16 @@ impl Scenario {
             OUTSIDE => Phone::outside(OUTSIDE, self.context, self.did, self.caller),
             extension => Phone::inside(extension, self.did, self.caller),
         };
-        let mut caller = caller.named(self.caller_name).start(pbx, &logs)?;
-
-        let caller = caller.done()?;
+        let caller = match self.begin {
+            Begin::ByCaller => caller.named(self.caller_name).start(pbx, &logs)?.done()?,
+            Begin::Console(command) => pbx.console(command).map(|_| Diary::default())?,
+            Begin::CallFile(text) => pbx.call_file(text).map(|()| Diary::default())?,
+        };
         let phones = phones.iter_mut().map(Running::done).collect::<Result<Vec<_>>>()?;
         let mut truth = cel::wait_for_call(&pbx.cel(), mark)?;
+        if self.begin != Begin::ByCaller {
+            truth.made_for(self.from);
+        }
         for ((number, _), phone) in self.phones.iter().zip(&phones) {
             truth.invited(&pbx::endpoint(*number), phone.at("INVITE"));
         }

@@ -292,7 +292,8 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
 /// What was done with a caller, in a few words: those that a scenario has.
 fn step(step: &Value) -> String {
     let by = step["by"]["number"].as_str();
-    let told = ["step", "name", "mailbox", "room", "digits", "left", "to"].map(|key| step[key].as_str());
+    let told = ["step", "name", "mailbox", "room", "place", "digits", "left", "back", "to"]
+        .map(|key| step[key].as_str());
     let mut words: Vec<&str> = told.into_iter().flatten().chain(by).collect();
     words.extend(match step["message"].as_bool() {
         Some(true) => Some("message"),

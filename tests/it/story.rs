@@ -1,5 +1,6 @@
 //! Calls as people read them, in both languages. Each is told from its events, as a dialplan sends them.
 
+mod desk;
 mod way;
 
 use calljournal::call::{Call, Numbering, fold, story};
@@ -314,7 +315,8 @@ fn a_call_whose_phone_falls_off_the_network() {
 /// Whoever adds a sentence has it read here, or in a recorded call.
 #[test]
 fn every_sentence_is_read_in_both_languages() {
-    let read = concat!(include_str!("story.rs"), include_str!("story/way.rs")).to_owned()
+    let read = concat!(include_str!("story.rs"), include_str!("story/way.rs"), include_str!("story/desk.rs"))
+        .to_owned()
         + &told_of_recorded_calls();
     for text in [story::TEXTS.en, story::TEXTS.ru] {
         let lines = text.lines().filter_map(|line| line.split_once(" = "));

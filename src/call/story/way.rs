@@ -2,7 +2,7 @@
 
 use super::super::legs::millis;
 use super::super::words::{Value, Words};
-use super::super::{Call, Choice, Left, Side, Step, What};
+use super::super::{Back, Call, Choice, Left, Party, Side, Step, What};
 use super::{Line, length, line, party};
 
 /// An answer this long after joining the queue is told with the whole wait, in milliseconds: the phone that answered
@@ -39,6 +39,20 @@ fn of(call: &Call, step: &Step, words: &Words) -> Vec<Line> {
         }
         What::Conference { room } => vec![named(words, step, "conference", room.as_deref(), &[])],
         What::Announcement { name } => vec![named(words, step, "announcement", name.as_deref(), &[])],
+        What::RangFirst { who, ring_ms } => {
+            let (id, ms) =
+                if ring_ms.is_some() { ("rang-first-for", *ring_ms) } else { ("rang-first", None) };
+            let (who, wait) = (party(who, words), length(ms.unwrap_or(0), words));
+            vec![line(words, at, id, &[("who", &who), ("wait", &wait)])]
+        }
+        What::PickedUp { by, from } => {
+            let id = if from.is_some() { "picked-up" } else { "picked-up-somewhere" };
+            let from = from.as_ref().map(|from| party(from, words)).unwrap_or_default();
+            vec![line(words, at, id, &[("who", &party(by, words)), ("from", &from)])]
+        }
+        What::Parked { by, place, back, taken_by } => {
+            parked(step, by, place.as_deref(), *back, taken_by, words)
+        }
         What::Forwarded { by, to } => {
             let who = party(by, words);
             let to = to.clone().unwrap_or_else(|| words.plain("elsewhere"));
@@ -57,6 +71,30 @@ fn sentence(words: &Words, id: &str, name: Option<&str>, more: &[(&str, Value<'_
     values.push(("named", if name.is_some() { "yes" } else { "no" }.into()));
     values.extend_from_slice(more);
     words.say(id, &values)
+}
+
+/// Two lines: parked, and what came of it.
+fn parked(
+    step: &Step,
+    by: &Option<Party>,
+    place: Option<&str>,
+    back: Back,
+    taken_by: &Option<Party>,
+    words: &Words,
+) -> Vec<Line> {
+    let who = |whom: &Option<Party>| whom.as_ref().map_or_else(|| words.plain("nobody"), |p| party(p, words));
+    let (parker, taker) = (who(by), who(taken_by));
+    let until = step.ended_at.unwrap_or(step.at);
+    let wait = length(millis(step.at, until), words);
+    let parked = named(words, step, "parked", place, &[("who", (&parker).into())]);
+    let then = match (back, step.ended_at) {
+        (Back::Taken, _) => line(words, until, "parked-taken", &[("who", &taker), ("wait", &wait)]),
+        (Back::Returned, Some(_)) => {
+            line(words, until, "parked-returned-after", &[("who", &parker), ("wait", &wait)])
+        }
+        (Back::Returned, None) => line(words, until, "parked-returned", &[("who", &parker)]),
+    };
+    vec![parked, then]
 }
 
 fn queue(
@@ -110,6 +148,6 @@ pub(super) fn ending(call: &Call, waited: &str, words: &Words) -> Option<String>
             let id = if by_caller { "ended-caller-way" } else { "ended-pbx-way" };
             Some(sentence(words, id, None, &[("wait", waited.into())]))
         }
-        What::Queue { .. } | What::Forwarded { .. } => None,
+        _ => None,
     }
 }

@@ -5,7 +5,7 @@ use calljournal::call::Numbering;
 use super::{at, call_by, reads, reads_so};
 use crate::server::Telling;
 
-fn comes_in() -> Telling {
+pub fn comes_in() -> Telling {
     at(0, "start", "0", 1, &["dir=in", "trunk=73512020318", "exten=73512020318", "num=79190000000"])
 }
 
@@ -15,7 +15,7 @@ fn step(ms: u64, seq: u32, facts: &[&str]) -> Telling {
 }
 
 /// An event of a channel that has a name of its own.
-fn on(chan: &str, kind: &'static str, serial: u64, seq: u32, ms: u64, facts: &[&str]) -> Telling {
+pub fn on(chan: &str, kind: &'static str, serial: u64, seq: u32, ms: u64, facts: &[&str]) -> Telling {
     let uid = format!("1795390723.{serial}");
     let mut telling = Telling::new(kind, &uid, super::CALLER, seq, super::START + ms, facts);
     telling.arguments.retain(|argument| !argument.starts_with("chan="));
@@ -24,17 +24,17 @@ fn on(chan: &str, kind: &'static str, serial: u64, seq: u32, ms: u64, facts: &[&
 }
 
 /// The caller's end, by himself or by the dialplan.
-fn ends(ms: u64, seq: u32, source: &str, more: &[&str]) -> Telling {
+pub fn ends(ms: u64, seq: u32, source: &str, more: &[&str]) -> Telling {
     let source = format!("hangupsource={source}");
     let mut facts = vec!["cause=16", source.as_str()];
     facts.extend(more);
     on(CALLER, "hangup", 0, seq, ms, &facts)
 }
 
-const CALLER: &str = "PJSIP%2F1795390723.0";
+pub const CALLER: &str = "PJSIP%2F1795390723.0";
 /// 101 a second time.
 const AGAIN: &str = "PJSIP%2F101-00000008";
-const PBX: &str = "dialplan%2Fbuiltin";
+pub const PBX: &str = "dialplan%2Fbuiltin";
 
 #[test]
 fn a_caller_who_gives_up_in_a_queue() {
