@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
+use super::consulting::ByCode;
 use super::dials::{Dial, unheard};
 use super::hearsay;
 use super::identity::earlier;
@@ -17,7 +18,7 @@ use super::origin::{self, RangFirst};
 use super::outcome::finish;
 use super::steps::Saying;
 use super::taken::{self, Taken};
-use super::talks::{ByCode, Move};
+use super::talks::Move;
 use super::{Call, Direction, How, Landing, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
 use crate::event::{Event, Kind};
 

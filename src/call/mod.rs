@@ -19,6 +19,7 @@
 
 pub mod cause;
 pub mod cdr;
+mod consulting;
 mod dials;
 pub mod ending;
 mod fold;

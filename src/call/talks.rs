@@ -6,17 +6,15 @@
 //! that comes to nothing; when he transfers, the one who waited takes his place. So nobody is in two conversations at a
 //! time, and their lengths may be added up.
 //!
-//! There are two kinds of consultation. By a feature code Asterisk makes a Local channel that calls the target, and the
-//! transfer is done when its maker hangs up while it lives. A SIP phone calls the target on a second channel of its own,
-//! and only the end of its first one says (`attendedtransfer`) that it connected the two; before that nobody knows of it.
-//! Where the first one tells nothing, the transfer shows in the target's channel, which goes on in the elder call when
-//! the second one has ended.
+//! A consultation by feature code is a transfer when its maker hangs up while the Local channel and whoever waits live; one by
+//! a phone's key is known by nothing but its being one.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fold::{Part, Parts, endpoint};
+use super::consulting::{Consulting, consultations};
+use super::fold::{Part, Parts};
 use super::legs::{Conversation, Role, millis};
 use super::{Consultation, How, Landing, Transfer};
 
@@ -51,17 +49,6 @@ pub(super) struct Move {
     pub given_up: Option<Timestamp>,
 }
 
-/// A Local channel that Asterisk made for an attended transfer by feature code.
-#[derive(Debug, Clone)]
-pub(super) struct ByCode {
-    /// The name of the channel that consults.
-    pub by: String,
-    /// The uniqueid of the Local channel.
-    pub via: String,
-    /// What is told where nothing is known of `by`.
-    pub transfer: Transfer,
-}
-
 /// What happened to a channel, in the order in which it counts at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
@@ -74,20 +61,24 @@ enum Happening {
     Ended(usize),
 }
 
-/// Somebody asks a third one before the call is transferred. All are places in `Parts::list`.
+/// A consultation, and where it stands at the moment.
 struct Asking {
     by: usize,
     via: usize,
-    /// Whether `via` is a second channel of the phone, and not Asterisk's own.
     by_key: bool,
     began: Timestamp,
-    /// Who is put through by it, where Asterisk named the channel.
     named: Option<usize>,
     /// Who waits meanwhile.
     waits: Option<Running>,
     /// When that one hung up.
     left: Option<Timestamp>,
     standing: Asked,
+}
+
+impl Asking {
+    fn of(Consulting { by, via, by_key, began, named }: Consulting) -> Asking {
+        Asking { by, via, by_key, began, named, waits: None, left: None, standing: Asked::Open }
+    }
 }
 
 /// Where a consultation stands.
@@ -135,7 +126,7 @@ struct Floor<'p> {
 
 /// Goes through the whole call.
 pub(super) fn talks(parts: &Parts) -> Talks {
-    let asking = consultations(parts);
+    let asking: Vec<Asking> = consultations(parts).into_iter().map(Asking::of).collect();
     let happenings = happenings(parts, &asking);
     let mut floor = Floor {
         parts,
@@ -158,34 +149,6 @@ pub(super) fn talks(parts: &Parts) -> Talks {
     floor.told()
 }
 
-/// Each consultation that is known of.
-fn consultations(parts: &Parts) -> Vec<Asking> {
-    let names: HashMap<&str, usize> =
-        parts.list.iter().enumerate().rev().map(|(place, part)| (part.channel.as_str(), place)).collect();
-    let by_code =
-        parts.by_code.iter().filter_map(|one| Some((*names.get(one.by.as_str())?, parts.place(&one.via)?)));
-    let mut by_key: Vec<(usize, usize, Option<usize>)> = parts
-        .list
-        .iter()
-        .enumerate()
-        .filter_map(|(first, part)| {
-            let named = *names.get(part.farewell.connected.as_deref()?)?;
-            Some((first, second_channel(parts, part)?, Some(named)))
-        })
-        .collect();
-    let told: HashSet<usize> = by_key.iter().map(|(_, second, _)| *second).collect();
-    let untold = targets_that_went_on(parts).filter(|second| !told.contains(second));
-    by_key.extend(untold.filter_map(|second| Some((first_channel(parts, second)?, second, None))));
-    let all = by_code
-        .map(|(by, via)| (by, via, None, false))
-        .chain(by_key.into_iter().map(|(by, via, named)| (by, via, named, true)));
-    all.map(|(by, via, named, by_key)| {
-        let began = parts.list[via].started;
-        Asking { by, via, by_key, began, named, waits: None, left: None, standing: Asked::Open }
-    })
-    .collect()
-}
-
 /// The transfers that were told as such.
 fn moves(parts: &Parts) -> Vec<Move> {
     let mut moves = parts.moves.clone();
@@ -193,43 +156,6 @@ fn moves(parts: &Parts) -> Vec<Move> {
     let unknown = parts.by_code.iter().filter(|one| !known.contains(one.by.as_str()));
     moves.extend(unknown.map(|one| Move { transfer: one.transfer.clone(), channel: None, given_up: None }));
     moves
-}
-
-/// The channels that called somebody who went on in another call when they had ended.
-fn targets_that_went_on(parts: &Parts) -> impl Iterator<Item = usize> {
-    parts.list.iter().filter_map(|target| {
-        let second = parts.place(target.caller.as_deref()?)?;
-        let dialled = &parts.list[second];
-        let joined = target.joined.as_ref().is_some_and(|joined| *joined != dialled.linkedid);
-        let outlived = target.ended.is_none_or(|end| dialled.ended.is_some_and(|before| before < end));
-        (joined && outlived && dialled.role == Some(Role::Caller)).then_some(second)
-    })
-}
-
-/// The channel that the phone of `second` had when it began that one: the last before it.
-fn first_channel(parts: &Parts, second: usize) -> Option<usize> {
-    let phone = &parts.list[second];
-    let all = parts.list.iter().enumerate().filter(|(place, first)| {
-        *place != second
-            && !first.is_plumbing()
-            && endpoint(&first.channel) == endpoint(&phone.channel)
-            && first.started <= phone.started
-            && first.linkedid != phone.linkedid
-            && first.ended.is_none_or(|end| end >= phone.started)
-    });
-    all.max_by_key(|(_, first)| first.started).map(|(place, _)| place)
-}
-
-/// The channel on which the phone of `first` called the target: the last that it began while it had the first.
-fn second_channel(parts: &Parts, first: &Part) -> Option<usize> {
-    let until = first.ended?;
-    let all = parts.list.iter().enumerate().filter(|(_, second)| {
-        second.role == Some(Role::Caller)
-            && endpoint(&second.channel) == endpoint(&first.channel)
-            && second.started > first.started
-            && second.started <= until
-    });
-    all.max_by_key(|(_, second)| second.started).map(|(place, _)| place)
 }
 
 fn happenings(parts: &Parts, asking: &[Asking]) -> Vec<(Timestamp, Happening)> {
@@ -339,7 +265,15 @@ impl Floor<'_> {
             let with = talk.other(if talk.has(via) { via } else { by });
             if (talk.has(by) || talk.has(via)) && with != heir {
                 target = self.part(with).party.number.clone();
-                self.running.push(Running { caller: heir, called: with, since: at, fresh: false, ..talk });
+                if self.lives(heir, at) && self.lives(with, at) {
+                    self.running.push(Running {
+                        caller: heir,
+                        called: with,
+                        since: at,
+                        fresh: false,
+                        ..talk
+                    });
+                }
             }
         }
         self.heirs.extend([(by, heir), (via, heir)]);

@@ -505,6 +505,8 @@ proptest! {
             let is_there = |c: &&&Conversation| of.contains(&&c.caller_leg) || of.contains(&&c.called_leg);
             prop_assert!(later.find(is_there).is_none_or(|c| Some(c.began_at) >= talk.ended_at));
         }
+        let all_told = events.iter().all(|e| e.kind != Kind::Seen) && call.ended_at.is_some();
+        prop_assert!(!all_told || call.conversations.iter().all(|c| c.ended_at.is_some()));
         prop_assert!(call.talk_ms >= 0 && call.wait_ms.is_none_or(|w| w >= 0));
         let rows = cdr::rows(&Call { state: State::Ended, ..call.clone() });
         prop_assert!(!rows.is_empty());
