@@ -234,8 +234,8 @@ pub enum Landing {
     Returned,
     /// Nobody picked up: the call was transferred on, given up, or ended.
     Unanswered,
-    /// Nobody picked up, and Asterisk called back who had transferred (`atxfercallbackretries`). It tells nobody what
-    /// came of that.
+    /// Nobody picked up, and Asterisk called back who had transferred (`atxfercallbackretries`), or the target tells
+    /// nothing: nobody knows what came of it.
     Unknown,
 }
 

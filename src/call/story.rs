@@ -118,7 +118,7 @@ fn not_taken(call: &Call, at: Timestamp, words: &Words) -> Option<Line> {
     let id = match last.outcome {
         Landing::Unanswered if call.hung_up_by == Some(Side::Caller) => "gave-up-transferred",
         Landing::Unanswered => "not-taken",
-        Landing::Unknown => "called-back",
+        Landing::Unknown if !last.spoken => "called-back",
         _ => return None,
     };
     call.conversations.iter().all(|talk| talk.began_at < last.at).then(|| {
@@ -158,7 +158,8 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
     };
     let who = call.ended_by.as_ref().unwrap_or(&last.called);
     // A phone may be left alone in the call that the other side has ended.
-    let until = last.ended_at.unwrap_or(at);
+    let hung_up = call.legs.iter().filter(|leg| call.ended_by.as_ref() == Some(&leg.party));
+    let until = hung_up.filter_map(|leg| leg.ended_at).max().unwrap_or(at);
     let whole = length(call.answered_at.map_or(0, |answered| millis(answered, until)), words);
     Some(line(words, at, id, &[("who", &party(who, words)), ("talk", &whole)]))
 }

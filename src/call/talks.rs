@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::consulting::{Consulting, consultations};
-use super::fold::{Part, Parts};
+use super::fold::{Part, Parts, endpoint};
 use super::legs::{Conversation, Role, millis};
 use super::{Consultation, How, Landing, Transfer};
 
@@ -45,7 +45,8 @@ pub(super) struct Move {
     pub transfer: Transfer,
     /// The uniqueid of the channel that was sent on.
     pub channel: Option<String>,
-    /// When Asterisk gave up a target that a feature code had called, and that never picked up.
+    /// Since when nobody tells of it: Asterisk gave up a target that a feature code had called and that never picked up, or
+    /// the target was never told of.
     pub given_up: Option<Timestamp>,
 }
 
@@ -131,9 +132,9 @@ pub(super) fn talks(parts: &Parts) -> Talks {
     let mut floor = Floor {
         parts,
         running: Vec::new(),
+        moves: moves(parts, &asking),
         asking,
         heirs: HashMap::new(),
-        moves: moves(parts),
         conversations: Vec::new(),
     };
     for (at, happening) in happenings {
@@ -149,13 +150,27 @@ pub(super) fn talks(parts: &Parts) -> Talks {
     floor.told()
 }
 
-/// The transfers that were told as such.
-fn moves(parts: &Parts) -> Vec<Move> {
+/// The transfers that were told as such, and those of which nothing is known but that a phone connected somebody.
+fn moves(parts: &Parts, asking: &[Asking]) -> Vec<Move> {
     let mut moves = parts.moves.clone();
     let known: HashSet<&str> = parts.list.iter().map(|part| part.channel.as_str()).collect();
     let unknown = parts.by_code.iter().filter(|one| !known.contains(one.by.as_str()));
     moves.extend(unknown.map(|one| Move { transfer: one.transfer.clone(), channel: None, given_up: None }));
+    let asked: HashSet<usize> = asking.iter().flat_map(|one| [one.by, one.via]).collect();
+    let connected = parts.list.iter().enumerate().filter(|(place, _)| !asked.contains(place));
+    moves.extend(connected.filter_map(|(_, part)| to_somebody(parts, part)));
     moves
+}
+
+/// A phone whose second call nobody told of has put through whoever it talked with.
+fn to_somebody(parts: &Parts, part: &Part) -> Option<Move> {
+    let (name, at) = (part.farewell.connected.as_deref()?, part.ended?);
+    let other = !part.is_plumbing() && endpoint(name) != endpoint(&part.channel);
+    let whom =
+        parts.list.iter().find(|one| other && one.channel == name && one.ended.is_none_or(|end| end > at))?;
+    let by = part.party.clone();
+    let transfer = Transfer { at, how: How::Attended, by, to: None, spoken: true, outcome: Landing::Open };
+    Some(Move { transfer, channel: Some(whom.uniqueid.clone()), given_up: Some(at) })
 }
 
 fn happenings(parts: &Parts, asking: &[Asking]) -> Vec<(Timestamp, Happening)> {
@@ -395,7 +410,7 @@ impl Floor<'_> {
                 let back = with.number.is_some() && with.number == transfer.by.number;
                 if back { Landing::Returned } else { Landing::Answered }
             }
-            // Asterisk calls back who transferred, with no dialplan that could tell of it.
+            // Asterisk calls back who transferred, with no dialplan that could tell of it; or the target is unknown.
             None if place.zip(*given_up).is_some_and(|(place, at)| self.lives(place, later(at))) => {
                 Landing::Unknown
             }
@@ -515,5 +530,25 @@ mod tests {
         let meant = [talk("79193393655", "101", 9), talk("101", "102", 7), talk("79193393655", "102", 30)];
         assert_eq!(talks(&call), meant);
         assert_eq!(call.transfers[0].to.as_deref(), Some("102"));
+    }
+
+    #[test]
+    fn a_phone_that_connected_somebody_to_nobody_known_has_transferred() {
+        let told = Told::default()
+            .comes_in()
+            .rings(0.1, 1, "101")
+            .answers(1.0, 1, "101")
+            .ends(10.0, 1, "101", "cause=16,attendedtransfer=PJSIP/trunk-00000000")
+            .ends(50.0, 0, "trunk", "cause=16,hangupsource=PJSIP/trunk-00000000");
+        let call = told.fold().call;
+        assert_eq!(talks(&call), [talk("79193393655", "101", 9)]);
+        assert_eq!((call.transfers.len(), call.transfers[0].outcome), (1, Landing::Unknown));
+        assert_eq!(
+            told.story()[3..],
+            [
+                "101 transferred the call to somebody after speaking with them",
+                "Ended by the caller after 49 s"
+            ]
+        );
     }
 }
