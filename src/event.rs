@@ -311,7 +311,8 @@ fn said(mut facts: Facts) -> Facts {
 }
 
 /// The second in which a channel was made, which its uniqueid begins with: `[systemname-]epoch.serial`.
-fn born(uniqueid: &str) -> Option<Timestamp> {
+#[must_use]
+pub fn born(uniqueid: &str) -> Option<Timestamp> {
     let (second, _) = uniqueid.rsplit('-').next()?.split_once('.')?;
     Timestamp::from_second(second.parse().ok()?).ok()
 }

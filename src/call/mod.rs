@@ -4,6 +4,7 @@
 //! the same call. Nothing here reads a clock, a socket or a database; nothing is patched in place, a late event
 //! means that the whole call is folded again.
 //!
+//! - `partition`: which events are one call
 //! - `fold`: events to [`Call`], with a short note on what each event did
 //! - `talks`: who talked with whom, through every transfer
 //! - [`ending`]: whether the call is over, and when to look again
@@ -31,6 +32,7 @@ mod numbering;
 mod order;
 mod origin;
 mod outcome;
+mod partition;
 mod steps;
 pub mod story;
 mod taken;
@@ -45,6 +47,7 @@ pub use fold::{Folded, fold};
 pub use identity::CallId;
 pub use legs::{Conversation, Leg, Outcome, Role};
 pub use numbering::{BadPattern, Numbering};
+pub use partition::{Partition, partition};
 pub use steps::{Back, Choice, Left, Step, Voicemail, What};
 
 use jiff::Timestamp;

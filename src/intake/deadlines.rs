@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::settle::{Round, Terms, Told, round};
+use super::settle::{Round, Terms, round};
+use super::telling::Told;
 use super::{Inner, Shared, accept};
 use crate::clock::Stopwatch;
 use crate::store::{Lane, StoreError, calls, ledger};

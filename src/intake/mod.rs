@@ -3,6 +3,8 @@
 //! - [`accept`]: append the events of any feed to the log, durably; only then does the feed get its answer, and
 //!   that is all that a phone call waits for
 //! - `settle`: fold the calls that new events touch and write what follows from them, in one transaction
+//! - `group`: which calls new events touch
+//! - `telling`: what is told outside of it
 //! - `recent`: the events of the last large call
 //! - [`living`]: the channels that are believed to live, and what their pbx is to be asked about them
 //! - `series`: what the uniqueids of a pbx show of its Asterisk
@@ -12,10 +14,12 @@
 
 pub mod accept;
 mod deadlines;
+mod group;
 pub mod living;
 mod recent;
 mod series;
 mod settle;
+mod telling;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -21,6 +21,8 @@ pub(super) struct Known {
     pub note: Option<String>,
     /// Whether the call was folded with it.
     pub settled: bool,
+    /// The call that it is stored with.
+    pub call: Option<String>,
 }
 
 /// Room for one call.
@@ -64,7 +66,12 @@ impl Recent {
     ) {
         if events.len() >= LARGE {
             let known = known.into_iter().zip(notes);
-            let known = known.map(|(k, note)| Known { id: k.id, note: Some(note), settled: true });
+            let known = known.map(|(k, note)| Known {
+                id: k.id,
+                note: Some(note),
+                settled: true,
+                call: Some(call.to_owned()),
+            });
             let large = Large { events: known.zip(events).collect(), legs };
             let kept = Kept { call: call.to_owned(), large };
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
@@ -83,7 +90,8 @@ mod tests {
         let arrival = Arrival { feed: Feed::Agi, pbx: "p", at: Timestamp::UNIX_EPOCH };
         let args = [b"v=1".as_slice(), b"token=a", b"uid=1.1"];
         let event = Event::from_args(Kind::Note, args, arrival).unwrap();
-        let known = (0..events).map(|n| Known { id: n as i64, note: None, settled: false }).collect();
+        let known =
+            (0..events).map(|n| Known { id: n as i64, note: None, settled: false, call: None }).collect();
         recent.keep(call, known, vec!["noted".to_owned(); events], vec![event; events], Vec::new());
     }
 

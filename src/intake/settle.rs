@@ -12,18 +12,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
+use super::Policy;
+use super::group::{Group, by_pbx, channels, join, own_channels};
 use super::recent::{Known, Recent};
-use super::{Policy, Subscription};
-use crate::call::{Call, CallId, Folded, Leg, SIMULATED, State, Verdict, fold, identity};
+use super::telling::{Told, release_end, tell_end, tell_merged};
+use crate::call::{CallId, Folded, Leg, Partition, SIMULATED, State, Verdict, fold, identity, partition};
 use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
 use crate::store::ledger::{self, Entry};
-use crate::store::outbox::{self, Notice};
 use crate::store::{Db, StoreError, Writer, hold};
 
 /// Unsettled events that one round takes, and where an accept may come and wait for it: all that waits of their
@@ -46,10 +44,6 @@ const DEADLINES_A_ROUND: usize = 16;
 /// A call with more events is no call: folding it again and again would hold up all others. What comes after is
 /// kept in the log and belongs to the call, but tells nothing more.
 const MOST_EVENTS_A_CALL: usize = 20_000;
-
-const ENDED: &str = "call.ended";
-const CORRECTED: &str = "call.corrected";
-const MERGED: &str = "call.merged";
 
 /// What a round is judged by.
 pub(super) struct Terms<'a> {
@@ -77,27 +71,6 @@ pub(super) struct Round {
     pub notices: Vec<Told>,
     /// How long it took.
     pub took: Duration,
-}
-
-/// A notice that was created, for the log.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub kind: &'static str,
-    pub call: CallId,
-    pub pbx: String,
-    pub linkedid: String,
-}
-
-/// Events and calls that are one call.
-#[derive(Debug, Clone, Default)]
-struct Group {
-    pbx: String,
-    /// Ids under which parts of it are stored.
-    calls: BTreeSet<String>,
-    /// Names of its events that are in no call yet.
-    strangers: BTreeSet<String>,
-    /// Its unsettled events.
-    fresh: Vec<(Entry, Event)>,
 }
 
 /// All events of a call, in the order of acceptance; and its legs as they are stored, where that is known without a look.
@@ -150,8 +123,14 @@ fn settle_together(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, Stor
                 round.more = true;
                 break;
             }
-            round.notices.extend(settle(db, group, terms, plan.known_until)?);
+            let done = settle(db, group, terms, plan.known_until)?;
+            round.notices.extend(done.told);
             round.settled += group.fresh.len();
+            if done.went_beyond {
+                // What is left may have changed with it.
+                round.more = true;
+                break;
+            }
         }
         close(db, &plan, round)
     })
@@ -167,7 +146,10 @@ fn one_by_one(writer: &mut Writer, terms: &Terms<'_>) -> Result<Round, StoreErro
             each_held(db, group, plan.known_until, |db, group| settle(db, group, terms, plan.known_until))
         });
         match done {
-            Ok(told) => round.notices.extend(told.into_iter().flatten()),
+            Ok(done) => {
+                round.notices.extend(done.into_iter().flat_map(|done| done.told));
+                round.more = true;
+            }
             Err(e) if e.is_passing() => return Err(e),
             Err(e) => {
                 let aside = writer.tx("set aside", |db| {
@@ -314,114 +296,183 @@ fn homes(db: &mut Db, fresh: &[(Entry, Event)]) -> Result<BTreeMap<(String, Stri
     Ok(homes)
 }
 
-fn by_pbx(fresh: &[(Entry, Event)]) -> BTreeMap<&str, BTreeSet<&str>> {
-    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (_, event) in fresh {
-        named.entry(&event.pbx).or_default().extend(channels(event));
-    }
-    named
+/// What came of a group.
+#[derive(Default)]
+struct Settled {
+    told: Vec<Told>,
+    /// Whether calls were looked at that were not of the group.
+    went_beyond: bool,
 }
 
-/// Sorts events into the calls that they make up, together with what is stored: events that name a channel in
-/// common, or channels of one call, are one call. `homes` leads from a channel of a pbx to its stored call.
-fn join(events: Vec<(Entry, Event)>, homes: &BTreeMap<(String, String), String>) -> Vec<Group> {
-    // By channel and by stored call, where the group is that has it; a group that joined another one is empty.
-    let mut groups: Vec<Group> = Vec::new();
-    let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for (entry, event) in events {
-        let mut keys: BTreeSet<(String, String)> =
-            own_channels(&event).map(|c| (event.pbx.clone(), c.to_owned())).collect();
-        let calls: BTreeSet<String> = keys.iter().filter_map(|k| homes.get(k).cloned()).collect();
-        // An id of a call is no uniqueid and no pbx is called "".
-        keys.extend(calls.iter().map(|id| (String::new(), id.clone())));
-        let met: BTreeSet<usize> = keys.iter().filter_map(|k| places.get(k).copied()).collect();
-        let place = met.first().copied().unwrap_or_else(|| {
-            groups.push(Group { pbx: event.pbx.clone(), ..Group::default() });
-            groups.len() - 1
-        });
-        for other in met.into_iter().skip(1) {
-            let other_group = std::mem::take(&mut groups[other]);
-            groups[place].calls.extend(other_group.calls);
-            groups[place].fresh.extend(other_group.fresh);
-            places.values_mut().filter(|at| **at == other).for_each(|at| *at = place);
-        }
-        groups[place].calls.extend(calls);
-        groups[place].fresh.push((entry, event));
-        places.extend(keys.into_iter().map(|k| (k, place)));
-    }
-    join_by_key(&mut groups, &mut places, homes);
-    groups.retain(|g| !g.fresh.is_empty());
-    for group in &mut groups {
-        let known = |name: &&str| homes.contains_key(&(group.pbx.clone(), (*name).to_owned()));
-        let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| channels(event)).collect();
-        let strangers = named.into_iter().filter(|name| !known(name)).map(ToOwned::to_owned);
-        group.strangers = strangers.collect();
-    }
-    groups
-}
-
-/// Gives each call key to the first group of channels that names it near its time, together with what is known
-/// by that key alone. A second one has nothing of it: two callers to one number within one second make the same
-/// key, and what is joined stays joined.
-fn join_by_key(
-    groups: &mut [Group],
-    places: &mut BTreeMap<(String, String), usize>,
-    homes: &BTreeMap<(String, String), String>,
-) {
-    for place in 0..groups.len() {
-        let named: BTreeSet<String> =
-            groups[place].fresh.iter().filter_map(|(_, e)| e.link().map(ToOwned::to_owned)).collect();
-        for key in named {
-            let key = (groups[place].pbx.clone(), key);
-            if groups[place].fresh.iter().all(|(_, e)| e.knows_key_alone()) {
-                break;
-            }
-            // The id of a call of which a channel is known comes from that channel.
-            let id_of_key = CallId::of(&key.0, &key.1).to_string();
-            if homes.get(&key).is_some_and(|home| *home != id_of_key && !groups[place].calls.contains(home)) {
-                continue;
-            }
-            match places.get(&key).copied() {
-                None => {}
-                Some(other) if other == place => continue,
-                Some(other) if groups[other].fresh.iter().any(|(_, e)| !e.knows_key_alone()) => continue,
-                Some(other) => {
-                    let other = std::mem::take(&mut groups[other]);
-                    groups[place].calls.extend(other.calls);
-                    groups[place].fresh.extend(other.fresh);
-                }
-            }
-            groups[place].calls.extend(homes.get(&key).cloned());
-            places.insert(key, place);
-        }
+impl From<Vec<Told>> for Settled {
+    fn from(told: Vec<Told>) -> Settled {
+        Settled { told, went_beyond: false }
     }
 }
 
-/// Every name that an event knows its call by.
-fn channels(event: &Event) -> impl Iterator<Item = &str> {
-    own_channels(event).chain(event.link())
-}
-
-/// Every channel that an event names; or the key, where it knows no more.
-fn own_channels(event: &Event) -> impl Iterator<Item = &str> {
-    std::iter::once(event.uid.as_str()).chain(event.ties())
-}
-
-/// Folds one call and writes what differs. Answers with the notices that came of it.
+/// Settles what a group really is: one call, but for channels that link legs and not calls.
 fn settle(
     db: &mut Db,
     group: &Group,
     terms: &Terms<'_>,
     known_until: Timestamp,
-) -> Result<Vec<Told>, StoreError> {
+) -> Result<Settled, StoreError> {
     let stored = ledger::count_of(db, group.calls.iter().map(String::as_str))?;
-    if let Some(call) = full(group, stored) {
-        let note = format!("not told: the call has more than {MOST_EVENTS_A_CALL} events");
-        let done: Vec<(i64, &str)> = group.fresh.iter().map(|(entry, _)| (entry.id, note.as_str())).collect();
-        ledger::settle(db, Some(call), &done)?;
-        return Ok(Vec::new());
+    if !group.fresh.is_empty() && stored + group.fresh.len() > MOST_EVENTS_A_CALL {
+        return Ok(too_large(db, group, terms, known_until)?.into());
     }
     let (known, events, legs) = all_events(db, group, stored, terms.recent)?;
+    let foreign = foreign_calls(db, group, &events)?;
+    if foreign.is_empty() {
+        return Ok(parted(db, group, (known, events, legs), terms, known_until)?.into());
+    }
+    for call in &foreign {
+        if !hold::is_ours(db, call)? {
+            // Another node is at it: all stays unsettled, and is looked at again soon.
+            return Ok(Settled { went_beyond: true, ..Settled::default() });
+        }
+    }
+    let wider = with_calls(db, group, foreign)?;
+    let done = settle(db, &wider, terms, known_until)?;
+    Ok(Settled { went_beyond: true, ..done })
+}
+
+/// The group with more calls, and with what waits of their channels.
+fn with_calls(db: &mut Db, group: &Group, calls: BTreeSet<String>) -> Result<Group, StoreError> {
+    let mut wider = group.clone();
+    let told = ledger::events_of(db, calls.iter().map(String::as_str))?;
+    let mut waiting = Vec::new();
+    if let Some(first) = told.first() {
+        let uids: BTreeSet<&str> = told.iter().map(|entry| entry.uid.as_str()).collect();
+        waiting = ledger::unsettled_of(db, &first.pbx, uids, MOST_EVENTS_A_CALL)?;
+    }
+    waiting.retain(|entry| wider.fresh.iter().all(|(known, _)| known.id != entry.id));
+    wider.fresh.extend(read(db, waiting)?);
+    wider.calls.extend(calls);
+    Ok(wider)
+}
+
+/// Settles each of the calls that the events of a group are.
+fn parted(
+    db: &mut Db,
+    group: &Group,
+    (known, mut events, legs): Whole,
+    terms: &Terms<'_>,
+    known_until: Timestamp,
+) -> Result<Vec<Told>, StoreError> {
+    let Partition { calls, linkedids } = partition(&events);
+    let mut hosts = BTreeMap::new();
+    for (index, linkedid) in linkedids {
+        hosts.insert(index, std::mem::replace(&mut events[index].linkedid, linkedid));
+    }
+    if calls.len() == 1 {
+        return settle_one(db, group, (known, events, legs), terms, known_until);
+    }
+    let pbx = events.first().map_or_else(String::new, |event| event.pbx.clone());
+    let ids: Vec<String> = calls.iter().map(|(name, _)| CallId::of(&pbx, name).to_string()).collect();
+    let stored = calls::find(db, ids.iter().map(String::as_str))?;
+    if !group.alone && stored.iter().any(|stored| !group.calls.contains(stored.id())) {
+        let wider = with_calls(db, group, stored.iter().map(|stored| stored.id().to_owned()).collect())?;
+        return Ok(settle(db, &wider, terms, known_until)?.told);
+    }
+    let mut told = Vec::new();
+    for (n, (id, (name, indices))) in ids.iter().zip(&calls).enumerate() {
+        let of_call: Vec<Event> = indices.iter().map(|&i| events[i].clone()).collect();
+        // What is stored under a name that no call has any more goes to the eldest.
+        let olds = group.calls.iter().filter(|old| *old == id || (n == 0 && !ids.contains(old)));
+        let (calls, alone) = (olds.cloned().collect(), group.alone);
+        let part = Group { pbx: pbx.clone(), calls, alone, ..Group::default() };
+        release_end(db, &pbx, name, &of_call)?;
+        // Some of its events and channels may have been another call's.
+        let here = |known: &Known| known.settled && known.call.as_ref() == Some(id);
+        let known = indices.iter().map(|&i| Known { settled: here(&known[i]), ..known[i].clone() }).collect();
+        told.extend(settle_one(db, &part, (known, of_call.clone(), None), terms, known_until)?);
+        let named: BTreeSet<&str> = of_call.iter().flat_map(own_channels).collect();
+        ledger::claim(db, id, &pbx, &named)?;
+        ledger::join(db, id, &pbx, of_call.iter().filter_map(Event::link))?;
+        let hosts = indices.iter().filter_map(|i| hosts.get(i)).map(String::as_str).collect();
+        calls::part(db, id, &pbx, &hosts)?;
+    }
+    Ok(told)
+}
+
+/// The stored calls that are to be looked at together with the group's: those whose linkedids its events have, and those
+/// that have its.
+fn foreign_calls(db: &mut Db, group: &Group, events: &[Event]) -> Result<BTreeSet<String>, StoreError> {
+    let linked: BTreeSet<&str> = events.iter().map(|e| e.linkedid.as_str()).collect();
+    let roots: BTreeSet<&str> = events.iter().filter_map(|e| e.root.as_deref()).collect();
+    let others = others(events);
+    let Some(pbx) = events.first().map(|event| &event.pbx) else { return Ok(BTreeSet::new()) };
+    // Nearly always there is one root and no other name.
+    if others.is_empty() && roots.len() < 2 {
+        return Ok(BTreeSet::new());
+    }
+    let homes = ledger::calls_with(db, pbx, others)?.into_iter().map(|(_, call)| call);
+    let mut calls: BTreeSet<String> = homes.chain(calls::guests(db, pbx, &linked)?).collect();
+    calls.retain(|call| !group.calls.contains(call));
+    Ok(calls)
+}
+
+/// The linkedids of events that are neither a channel nor a root of them.
+fn others(events: &[Event]) -> BTreeSet<&str> {
+    let own: BTreeSet<&str> =
+        events.iter().flat_map(|e| [Some(e.uid.as_str()), e.root.as_deref()]).flatten().collect();
+    events.iter().map(|e| e.linkedid.as_str()).filter(|linkedid| !own.contains(linkedid)).collect()
+}
+
+/// A call of too many events takes no more of them, and no other calls: what would have joined it is settled alone.
+fn too_large(
+    db: &mut Db,
+    group: &Group,
+    terms: &Terms<'_>,
+    known_until: Timestamp,
+) -> Result<Vec<Told>, StoreError> {
+    let named: BTreeSet<&str> = group.fresh.iter().flat_map(|(_, event)| own_channels(event)).collect();
+    let homes: BTreeMap<String, String> = ledger::calls_with(db, &group.pbx, named)?.into_iter().collect();
+    let mut parts: BTreeMap<Option<&str>, Vec<&(Entry, Event)>> = BTreeMap::new();
+    for told in &group.fresh {
+        let of = |name: &str| homes.get(name).map(String::as_str);
+        let root = told.1.root.as_ref();
+        let home = of(&told.1.uid).or_else(|| of(root.unwrap_or(&told.1.linkedid)));
+        parts.entry(home).or_default().push(told);
+    }
+    let mut notices = Vec::new();
+    for (home, fresh) in parts {
+        let stored = ledger::count_of(db, home)?;
+        if let Some(call) = home.filter(|_| stored + fresh.len() > MOST_EVENTS_A_CALL) {
+            tracing::warn!(
+                call,
+                "more than {MOST_EVENTS_A_CALL} events are no call: it takes no more, and joins no other"
+            );
+            let note = format!("not told: the call has more than {MOST_EVENTS_A_CALL} events");
+            let done: Vec<(i64, &str)> = fresh.iter().map(|(entry, _)| (entry.id, note.as_str())).collect();
+            ledger::settle(db, Some(call), &done)?;
+            continue;
+        }
+        let fresh: Vec<(Entry, Event)> = fresh.into_iter().cloned().collect();
+        let strangers = fresh.iter().flat_map(|(_, event)| own_channels(event));
+        let strangers = strangers.filter(|name| !homes.contains_key(*name)).map(ToOwned::to_owned).collect();
+        let calls = home.map(ToOwned::to_owned).into_iter().collect();
+        let part = Group { pbx: group.pbx.clone(), calls, strangers, fresh, alone: true };
+        let (known, mut events, legs) = all_events(db, &part, stored, terms.recent)?;
+        let foreign: BTreeSet<String> =
+            ledger::calls_with(db, &group.pbx, others(&events))?.into_iter().map(|(name, _)| name).collect();
+        for event in events.iter_mut().filter(|event| foreign.contains(&event.linkedid)) {
+            event.linkedid = event.root.clone().unwrap_or_else(|| event.uid.clone());
+        }
+        notices.extend(parted(db, &part, (known, events, legs), terms, known_until)?);
+    }
+    Ok(notices)
+}
+
+/// Folds one call and writes what differs. Answers with the notices that came of it.
+fn settle_one(
+    db: &mut Db,
+    group: &Group,
+    (known, events, legs): Whole,
+    terms: &Terms<'_>,
+    known_until: Timestamp,
+) -> Result<Vec<Told>, StoreError> {
     let Some(Folded { mut call, standing, notes }) = fold(&events, &terms.policy.numbering) else {
         return Err(StoreError::corrupt(format!("no call comes of the events of {:?}", group.calls)));
     };
@@ -443,11 +494,11 @@ fn settle(
     let terms = &Terms { quiet, ..*terms };
     let id = call.id.to_string();
     let before = calls::find(db, group.calls.iter().map(String::as_str).chain([id.as_str()]))?;
-    if !group.calls.contains(&id) && before.iter().any(|b| b.id() == id) {
+    if !group.alone && !group.calls.contains(&id) && before.iter().any(|b| b.id() == id) {
         // Only after a call was set aside: what tied the two is stored with one of them already.
         let mut both = group.clone();
         both.calls.insert(id);
-        return settle(db, &both, terms, known_until);
+        return Ok(settle(db, &both, terms, known_until)?.told);
     }
     let mut record = Record::new(&call, due)?;
     let mut told = Vec::new();
@@ -478,15 +529,14 @@ fn settle(
     Ok(told)
 }
 
-/// The call that the group's events go to without being told, where it has too many.
-fn full(group: &Group, stored: usize) -> Option<&str> {
-    let full = !group.fresh.is_empty() && stored + group.fresh.len() > MOST_EVENTS_A_CALL;
-    group.calls.first().filter(|_| full).map(String::as_str)
-}
-
 /// The stored events of the group, and its fresh ones.
 fn all_events(db: &mut Db, group: &Group, stored: usize, recent: &Recent) -> Result<Whole, StoreError> {
-    let known = |entry: &Entry| Known { id: entry.id, note: entry.note.clone(), settled: entry.settled };
+    let known = |entry: &Entry| Known {
+        id: entry.id,
+        note: entry.note.clone(),
+        settled: entry.settled,
+        call: entry.call_id.clone(),
+    };
     let kept = group.calls.first().filter(|_| group.calls.len() == 1).and_then(|c| recent.take(c, stored));
     let (kept, legs) = kept.map(|large| (large.events, large.legs)).unzip();
     let mut all = match kept {
@@ -500,73 +550,6 @@ fn all_events(db: &mut Db, group: &Group, stored: usize, recent: &Recent) -> Res
     all.sort_by_key(|(known, _)| known.id);
     let (known, events) = all.into_iter().unzip();
     Ok((known, events, legs))
-}
-
-/// Tells the end of a call: once as ended, and after that only what was told otherwise.
-fn tell_end(
-    db: &mut Db,
-    call: &Call,
-    record: &mut Record,
-    events: &[Event],
-    terms: &Terms<'_>,
-) -> Result<Option<Told>, StoreError> {
-    let print = fingerprint(record.doc());
-    if record.told_print.as_ref() == Some(&print) {
-        return Ok(None);
-    }
-    let linkedids: BTreeSet<&str> =
-        events.iter().flat_map(|e| [Some(e.linkedid.as_str()), e.root.as_deref()]).flatten().collect();
-    let ended = call.id.notice(ENDED, 0);
-    let first = outbox::claim_end(db, &call.pbx, linkedids, ended)?;
-    let (id, kind) = if first && record.told_print.is_none() {
-        (ended, ENDED)
-    } else {
-        record.corrections += 1;
-        (call.id.notice(CORRECTED, record.corrections.cast_unsigned()), CORRECTED)
-    };
-    record.told_print = Some(print);
-    tell(db, id, kind, call, record.doc(), terms)
-}
-
-/// Tells that an id which was told outside is now another name of `into`.
-fn tell_merged(db: &mut Db, from: &str, into: &Call, terms: &Terms<'_>) -> Result<Option<Told>, StoreError> {
-    let old: CallId =
-        from.parse().map_err(|_| StoreError::corrupt(format!("{from:?} is no id of a call")))?;
-    let data = json!({ "from": from, "into": into.id }).to_string();
-    tell(db, old.notice(MERGED, 0), MERGED, into, &data, terms)
-}
-
-/// `data` is JSON.
-fn tell(
-    db: &mut Db,
-    id: Uuid,
-    kind: &'static str,
-    call: &Call,
-    data: &str,
-    terms: &Terms<'_>,
-) -> Result<Option<Told>, StoreError> {
-    if terms.quiet {
-        return Ok(None);
-    }
-    // Corrections and merges speak of what was told at the end: who wants that wants them too.
-    let wants = |s: &&Subscription| {
-        s.kinds.iter().any(|k| k == kind || (k == ENDED && [CORRECTED, MERGED].contains(&kind)))
-    };
-    let endpoints: Vec<&str> =
-        terms.policy.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
-    let (quoted, now) = (json!(kind), json!(terms.now));
-    let body = format!(r#"{{"type":{quoted},"timestamp":{now},"data":{data}}}"#);
-    let notice = Notice { id, call: call.id.to_string(), kind, created: terms.now, body };
-    let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };
-    Ok(outbox::create(db, &notice, &endpoints)?.then_some(told))
-}
-
-fn fingerprint(doc: &str) -> String {
-    use std::fmt::Write;
-    Sha256::digest(doc).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// Keeps the events of a group that cannot be settled from being tried over and over. They stay together with

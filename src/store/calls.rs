@@ -10,10 +10,13 @@ use serde::Serialize;
 
 use super::db::on;
 use super::ledger::{first_rows, time, to_json};
-use super::schema::{call_aliases, calls, cdr, events, legs, members, notices, set_aside};
+use super::schema::{call_aliases, calls, cdr, events, guests, legs, members, notices, set_aside};
 use super::{Db, StoreError, bulk, ready};
 use crate::call::cdr::Row;
 use crate::call::{Call, Leg, State};
+
+/// Most calls of one channel that are looked at together.
+const GUESTS: i64 = 8;
 
 /// A call as it is stored: columns to search by, the whole call as JSON, and what is to be done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable, AsChangeset)]
@@ -177,11 +180,37 @@ pub fn merge(db: &mut Db, from: &str, into: &str) -> Result<(), StoreError> {
     diesel::update(call_aliases::table.filter(call_aliases::call_id.eq(from)))
         .set(call_aliases::call_id.eq(into))
         .execute(db)?;
+    diesel::delete(guests::table.filter(guests::call_id.eq(from))).execute(db)?;
     diesel::delete(legs::table.filter(legs::call_id.eq(from))).execute(db)?;
     diesel::delete(cdr::table.filter(cdr::call_id.eq(from))).execute(db)?;
     diesel::delete(calls::table.find(from)).execute(db)?;
     release(db, from)?;
     lead(db, &[from], into)
+}
+
+/// A call stands for itself, whatever it was part of before: its id leads nowhere else, and it is only looked at together
+/// with the calls of `hosts`, whose linkedids its channels have.
+///
+/// # Errors
+/// When the database refuses.
+pub fn part(db: &mut Db, call: &str, pbx: &str, hosts: &BTreeSet<&str>) -> Result<(), StoreError> {
+    diesel::delete(call_aliases::table.find(call)).execute(db)?;
+    diesel::delete(guests::table.filter(guests::call_id.eq(call))).execute(db)?;
+    for host in hosts {
+        let row = (guests::pbx.eq(pbx), guests::host.eq(host), guests::call_id.eq(call));
+        diesel::insert_into(guests::table).values(row).execute(db)?;
+    }
+    Ok(())
+}
+
+/// The calls that are looked at together with those that have `hosts` for linkedids: the last few, since a channel that
+/// stays up for a day has hundreds of them.
+///
+/// # Errors
+/// When the database refuses.
+pub fn guests(db: &mut Db, pbx: &str, hosts: &BTreeSet<&str>) -> Result<Vec<String>, StoreError> {
+    let of = guests::table.filter(guests::pbx.eq(pbx)).filter(guests::host.eq_any(hosts.iter().copied()));
+    Ok(of.order(guests::call_id.desc()).limit(GUESTS).select(guests::call_id).load(db)?)
 }
 
 /// Calls that are to be looked at by `now`, the longest overdue first.

@@ -46,6 +46,14 @@ pub fn take(db: &mut Db, slots: BTreeSet<i32>) -> Result<BTreeSet<i32>, StoreErr
     }
 }
 
+/// Takes a call until the transaction ends; whether no other node works on it.
+///
+/// # Errors
+/// When the database refuses.
+pub fn is_ours(db: &mut Db, call: &str) -> Result<bool, StoreError> {
+    Ok(!take(db, BTreeSet::from([of_call(call)]))?.is_empty())
+}
+
 /// Takes those of `calls` that no other node works on until the transaction ends, and answers with them.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::filter::{self, Filter, Page};
 use super::schema::{
-    call_aliases, calls, cdr, deliveries, endings, events, legs, members, notices, set_aside,
+    call_aliases, calls, cdr, deliveries, endings, events, guests, legs, members, notices, set_aside,
 };
 use super::{Db, Lane, Store, StoreError, hold};
 
@@ -134,6 +134,7 @@ fn forget(db: &mut Db, doomed: &Doomed, ids: Vec<String>) -> Result<usize, Store
     diesel::delete(events::table.filter(events::call_id.eq_any(nullable))).execute(db)?;
     diesel::delete(members::table.filter(members::call_id.eq_any(&ids))).execute(db)?;
     diesel::delete(call_aliases::table.filter(call_aliases::call_id.eq_any(&ids))).execute(db)?;
+    diesel::delete(guests::table.filter(guests::call_id.eq_any(&ids))).execute(db)?;
     diesel::delete(set_aside::table.filter(set_aside::call_id.eq_any(&ids))).execute(db)?;
     diesel::delete(legs::table.filter(legs::call_id.eq_any(&ids))).execute(db)?;
     diesel::delete(cdr::table.filter(cdr::call_id.eq_any(&ids))).execute(db)?;

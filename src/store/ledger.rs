@@ -3,7 +3,7 @@
 //! Verbs for use inside a transaction. An event is written once and never changed, but for the call it belongs
 //! to, the note on what it did there, and whether it is settled.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{count_star, max, not};
@@ -154,11 +154,13 @@ macro_rules! telling {
 pub struct Entry {
     /// Its place in the log, in the order of acceptance.
     pub id: i64,
-    pbx: String,
+    /// The Asterisk that it came from.
+    pub pbx: String,
     token: String,
     kind: String,
     feed: String,
-    uid: String,
+    /// The channel that it is of.
+    pub uid: String,
     linkedid: String,
     root: Option<String>,
     seq: Option<i64>,
@@ -398,6 +400,18 @@ pub fn join<'a>(
         }
     }
     Ok(())
+}
+
+/// Makes `channels` members of a call, also those that have another one.
+///
+/// # Errors
+/// When the database refuses.
+pub fn claim(db: &mut Db, call: &str, pbx: &str, channels: &BTreeSet<&str>) -> Result<(), StoreError> {
+    for channel in channels {
+        let row = members::table.find((pbx, channel));
+        diesel::update(row).set(members::call_id.eq(call)).execute(db)?;
+    }
+    join(db, call, pbx, channels.iter().copied())
 }
 
 /// Marks events as settled: they belong to `call`, and each note is what its event did there.

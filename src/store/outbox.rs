@@ -2,6 +2,8 @@
 //!
 //! A notice is written in the transaction of its cause, once, with one delivery for each endpoint that wants it.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -53,6 +55,23 @@ pub fn create(db: &mut Db, notice: &Notice, endpoints: &[&str]) -> Result<bool, 
         on!(db, c => insert.execute(c))?;
     }
     Ok(true)
+}
+
+/// Gives back what other notices than `notice` claimed of these linkedids: their calls are found to be another one.
+///
+/// # Errors
+/// When the database refuses.
+pub fn disclaim_end(
+    db: &mut Db,
+    pbx: &str,
+    linkedids: &BTreeSet<&str>,
+    notice: Uuid,
+) -> Result<(), StoreError> {
+    for linkedid in linkedids {
+        let others = endings::table.find((pbx, linkedid)).filter(endings::notice_id.ne(notice.to_string()));
+        diesel::delete(others).execute(db)?;
+    }
+    Ok(())
 }
 
 /// Claims the end of the call with these linkedids for a notice; `false` where the end of any of them was told

@@ -134,6 +134,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    guests (pbx, host, call_id) {
+        pbx -> Text,
+        host -> Text,
+        call_id -> Text,
+    }
+}
+
+diesel::table! {
     notices (id) {
         id -> Text,
         call_id -> Text,

@@ -75,11 +75,12 @@ const PLAYS: &[(Scenario, &[(u64, Deed)])] = &[
 
 const SILENT: &str = "loss: an end that nobody tells";
 const KILLED: &str = "loss: Asterisk is killed and started again";
+const RESIDENT: &str = "loss: one caller after another on a line that stays up";
 const JOINED: &str = "loss: a phone's attended transfer is one call at once";
 
 /// Whether anything here is named like that.
 pub fn named(filter: &str) -> bool {
-    let mut names = PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED]);
+    let mut names = PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED, RESIDENT]);
     names.any(|name| crate::scenario::is_named(name, filter))
 }
 
@@ -147,8 +148,12 @@ impl Loss {
             let row = self.during(scenario, deeds);
             rows.push(row.unwrap_or_else(|error| self.failed(scenario.name, &error)));
         }
-        let tried: [(&str, Attempt); 3] =
-            [(JOINED, Loss::joined), (SILENT, Loss::silent), (KILLED, Loss::killed)];
+        let tried: [(&str, Attempt); 4] = [
+            (JOINED, Loss::joined),
+            (RESIDENT, Loss::resident),
+            (SILENT, Loss::silent),
+            (KILLED, Loss::killed),
+        ];
         for (name, attempt) in tried.into_iter().filter(|(name, _)| crate::scenario::is_named(name, filter)) {
             println!("{:<8} {name}", self.pbx.version);
             let row = match attempt(self) {
@@ -279,6 +284,41 @@ impl Loss {
         );
         self.ended(&truth.linkedid)?;
         Ok(format!("open calls {seen:?}, by CEL transferred after {after} ms"))
+    }
+
+    /// An operator's channel, to which Asterisk puts one caller after another and gives all of them its linkedid.
+    fn resident(&mut self) -> Result<String> {
+        let logs = self.logs.join("resident");
+        let act = &[Step::Answered, Step::Wait(9000), Step::HangUp];
+        let mut operator = Phone::inside("105", "155", act).start(&self.pbx, &logs)?;
+        thread::sleep(Duration::from_secs(1));
+        let mut told = Vec::new();
+        for caller in ["79190000001", "79190000002"] {
+            let act = &[Step::Answered, Step::Wait(1500), Step::HangUp];
+            Phone::outside(caller, "test-resident", SINGLE, act).start(&self.pbx, &logs)?.done()?;
+            thread::sleep(Duration::from_millis(500));
+        }
+        thread::sleep(Duration::from_secs(2));
+        for caller in ["79190000001", "79190000002"] {
+            let calls = self.journal.calls()?;
+            let of = |call: &&Value| call["source"]["number"] == caller;
+            let call = calls.iter().find(of).with_context(|| format!("no call of {caller}"))?;
+            ensure!(call["state"] == "ended", "the call of {caller} goes on: {call}");
+            told.push((call["started_at"].clone(), call["ended_at"].clone()));
+        }
+        let open = self.open_calls()?;
+        ensure!(open.len() == 1, "{open:?} go on, and not the operator's call alone");
+        operator.done()?;
+        self.ended(&open[0])?;
+        thread::sleep(Duration::from_secs(2));
+        let posts = self.webhook.posts();
+        let ended = posts.iter().filter(|post| {
+            let number = post.body["data"]["source"]["number"].as_str();
+            post.body["type"] == "call.ended" && number.is_some_and(|n| n.starts_with("7919000000"))
+        });
+        let ended = ended.count();
+        ensure!(ended == 2, "{ended} ends of two callers' calls were told");
+        Ok(format!("{told:?}"))
     }
 
     /// The linkedids of the calls that go on.

@@ -25,7 +25,7 @@ pub const FAR_ENDS: [(u16, &str); 2] = [(191, "trunk"), (192, "trunk2")];
 const RING_SECONDS: u32 = 20;
 
 /// The contexts that a trunk can come in by: the shipped example's, and the tests' own.
-const CONTEXTS: [&str; 17] = [
+const CONTEXTS: [&str; 18] = [
     "from-trunk",
     "test-h-only",
     "test-handler-only",
@@ -37,6 +37,7 @@ const CONTEXTS: [&str; 17] = [
     "test-macros",
     "test-macro-arguments",
     "test-macros-by-hand",
+    "test-resident",
     "test-silent",
     "test-unsaid",
     "test-nobodys-line",

@@ -132,6 +132,14 @@ CREATE TABLE endings (
     PRIMARY KEY (pbx, linkedid)
 );
 
+CREATE TABLE guests (
+    pbx     TEXT COLLATE "C" NOT NULL,
+    host    TEXT COLLATE "C" NOT NULL,
+    call_id TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (pbx, host, call_id)
+);
+CREATE INDEX guests_call ON guests (call_id);
+
 CREATE TABLE notices (
     id         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     call_id    TEXT COLLATE "C" NOT NULL,

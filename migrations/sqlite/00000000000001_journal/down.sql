@@ -1,6 +1,7 @@
 DROP TABLE spool_marks;
 DROP TABLE deliveries;
 DROP TABLE notices;
+DROP TABLE guests;
 DROP TABLE endings;
 DROP TABLE cdr;
 DROP TABLE legs;

@@ -133,6 +133,14 @@ CREATE TABLE endings (
     PRIMARY KEY (pbx, linkedid)
 ) WITHOUT ROWID;
 
+CREATE TABLE guests (
+    pbx     TEXT NOT NULL,
+    host    TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    PRIMARY KEY (pbx, host, call_id)
+) WITHOUT ROWID;
+CREATE INDEX guests_call ON guests (call_id);
+
 CREATE TABLE notices (
     id         TEXT   NOT NULL PRIMARY KEY,
     call_id    TEXT   NOT NULL,
