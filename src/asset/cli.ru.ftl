@@ -161,6 +161,8 @@ check-networks = FastAGI: открыт для { $networks }
 check-open = FastAGI: записывать звонки может любой, кому доступен порт
 check-open-todo = перечислите сети своих Asterisk в agi.allow или задайте agi.secret
 check-database = база данных: { $url }, схема актуальна; надёжность записи serve проверяет при запуске
+check-two-of-one-name = похоже, под именем { $pbx } работают два Asterisk: звонки одного могут быть приняты за звонки другого
+check-two-of-one-name-todo = в [globals] каждого: CALLJOURNAL_PBX = своё имя
 check-database-new = база данных: { $path } будет создана при первом запуске
 check-database-nowhere = база данных: каталога { $path } нет
 check-database-older = база данных: в { $place } старая схема или её нет: `calljournal serve` обновит её при запуске, `calljournal migrate` обновит только её

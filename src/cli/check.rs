@@ -10,8 +10,13 @@ use super::holder::{self, Holder};
 use super::paper::{Ink, Paper};
 use crate::call::words::Words;
 use crate::config::{Config, Loaded, Refused};
+use crate::event::Event;
+use crate::intake::living;
 use crate::serve::{self, SpoolState};
-use crate::store::{Place, Store, StoreError, shown};
+use crate::store::{Place, Store, StoreError, ledger, shown};
+
+/// How many of the last events are looked through.
+const LATEST: usize = 20_000;
 
 /// How a finding is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,14 +90,16 @@ fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
     } else {
         port("FastAGI", "agi.listen", config.agi.listen, words)
     };
-    vec![
+    let mut findings = vec![
         agi,
         exposure(config, words),
         port("HTTP", "http.listen", config.http.listen, words),
         database(config, words),
         spool(&config.spool.dir, words),
         receivers(config, words),
-    ]
+    ];
+    findings.extend(shared_names(config, words));
+    findings
 }
 
 /// Why a port is not taken though it may be free, and which lines to write.
@@ -176,6 +183,22 @@ fn database(config: &Config, words: &Words) -> Finding {
             }
         }
     }
+}
+
+/// The pbxes of which the last events show that two Asterisks go by their name.
+fn shared_names(config: &Config, words: &Words) -> Vec<Finding> {
+    let Ok(store) = Store::open_reader(&config.store.url) else { return Vec::new() };
+    let Ok(runtime) = super::runtime() else { return Vec::new() };
+    let latest = store.read("latest events", |db| ledger::latest(db, LATEST));
+    let Ok(entries) = runtime.block_on(latest) else { return Vec::new() };
+    let events: Vec<Event> = entries.into_iter().filter_map(|entry| entry.into_event().ok()).collect();
+    let warn = |pbx: &str| {
+        Finding::warn(
+            say("check-two-of-one-name", &[("pbx", pbx)], words),
+            words.plain("check-two-of-one-name-todo"),
+        )
+    };
+    living::shared_names(&events).into_iter().map(warn).collect()
 }
 
 /// Why the database cannot be read. What the database or the system itself says is in its own language.

@@ -6,12 +6,12 @@
 //! a channel, never the suspicion. In memory and bounded, a few steps for each event; what is forgotten costs no more
 //! than a question that is not asked. Pure: the time is handed in. Knows nothing of sessions and how they ask.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::series::{Born, Series, Sight};
-use crate::event::{Asked, Event, Kind};
+use crate::event::{Asked, Event, Kind, born};
 
 /// Most questions of one session: a phone call's own thread waits for the answers.
 pub const QUESTIONS: usize = 4;
@@ -25,6 +25,9 @@ const LOOKS: usize = 32;
 
 /// How long a channel that may have gone with a restart is not asked about again, where no answer came.
 const SUSPECT_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// How old a channel may be that starts for the first time.
+const JUST_BORN: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long after its end a channel shows of which calls its phone had a part.
 const JUST_ENDED: SignedDuration = SignedDuration::from_secs(10);
@@ -110,17 +113,16 @@ impl Living {
     pub fn hear(&mut self, event: &Event) -> Option<Finding> {
         let ask_after = self.ask_after?;
         let born = Born::of(&event.uid)?;
-        if self.pbxes.len() >= MOST_PBXES && !self.pbxes.contains_key(&event.pbx) {
-            return None;
-        }
         if !self.pbxes.contains_key(&event.pbx) {
+            if self.pbxes.len() >= MOST_PBXES {
+                return None;
+            }
             self.pbxes.insert(event.pbx.clone(), Pbx::default());
         }
-        let pbx = self.pbxes.get_mut(&event.pbx)?;
+        let pbx = self.pbxes.get_mut(&event.pbx).filter(|pbx| !pbx.two_of_one_name)?;
         if let Some(channel) = pbx.channels.get_mut(&event.uid) {
-            let finding = channel.hear(event);
-            pbx.two_of_one_name |= finding.is_some();
-            return finding;
+            let of_two = channel.hear(event);
+            return of_two.then(|| self.give_up(&event.pbx));
         }
         // Of a channel that ast-ami alone tells it follows the life.
         if event.is_hearsay() || event.kind == Kind::Seen || self.channels >= MOST_CHANNELS {
@@ -137,9 +139,18 @@ impl Living {
                 return None;
             }
             Sight::Restart => pbx.suspect_all_but(&event.uid),
-            Sight::Other => pbx.two_of_one_name = true,
+            Sight::Other => return Some(self.give_up(&event.pbx)),
         }
-        Some(if pbx.two_of_one_name { Finding::TwoOfOneName } else { Finding::Restart })
+        Some(Finding::Restart)
+    }
+
+    /// Of two that go by one name nobody knows which one answers: neither is asked from now on.
+    fn give_up(&mut self, pbx: &str) -> Finding {
+        if let Some(pbx) = self.pbxes.get_mut(pbx) {
+            self.channels -= pbx.channels.len();
+            *pbx = Pbx { two_of_one_name: true, ..Pbx::default() };
+        }
+        Finding::TwoOfOneName
     }
 
     /// What the pbx of `event` is to be asked in that event's session; mostly nothing.
@@ -197,6 +208,15 @@ impl Living {
     }
 }
 
+/// The pbxes by whose name two Asterisks seem to go, as their events show it.
+#[must_use]
+pub fn shared_names<'e>(events: impl IntoIterator<Item = &'e Event>) -> BTreeSet<&'e str> {
+    let mut living = Living::new(Some(SignedDuration::from_hours(24)), SignedDuration::from_hours(24));
+    let shared =
+        |event: &'e Event| (living.hear(event)? == Finding::TwoOfOneName).then_some(event.pbx.as_str());
+    events.into_iter().filter_map(shared).collect()
+}
+
 /// Nobody asks while a phone is about to ring or was just picked up, nor where a group's losers are hung up one after
 /// another before the winner is put through: a person would wait for the answer.
 fn may_ask(event: &Event) -> bool {
@@ -221,19 +241,21 @@ impl Channel {
         }
     }
 
-    /// Another event of a known channel.
-    fn hear(&mut self, event: &Event) -> Option<Finding> {
+    /// Another event of a known channel. Answers whether there must be two channels of this name.
+    fn hear(&mut self, event: &Event) -> bool {
         let gone = event.kind == Kind::Seen && event.fact("told") == Some("gone");
         if event.kind == Kind::Hangup || gone {
             self.ended.get_or_insert(event.received);
         }
         if event.is_hearsay() || event.received < self.told {
-            return None;
+            return false;
         }
         (self.heard, self.told) = (self.heard.max(event.received), event.received);
         self.suspect = self.suspect.filter(|since| event.received <= *since);
-        // No channel starts twice, but for a masquerade, and then its name has no other phone in it.
-        let twice = event.kind == Kind::Start && self.started && phone(&event.channel) != phone(&self.name);
+        // No channel starts twice, but for a masquerade, and not on another phone right after it was made.
+        let age = born(&event.uid).map(|born| event.at.duration_since(born));
+        let new = event.kind == Kind::Start && age.is_some_and(|age| age < JUST_BORN);
+        let twice = new && self.started && phone(&event.channel) != phone(&self.name);
         self.started |= event.kind == Kind::Start;
         if self.linkedid != event.linkedid {
             self.linkedid.clone_from(&event.linkedid);
@@ -242,7 +264,7 @@ impl Channel {
         if self.name != event.channel && !event.channel.is_empty() {
             self.name.clone_from(&event.channel);
         }
-        twice.then_some(Finding::TwoOfOneName)
+        twice
     }
 
     /// Takes in an answer; whether it is news.
@@ -471,16 +493,29 @@ mod tests {
         let found: Vec<_> =
             uids.iter().filter_map(|uid| living.hear(&event(Kind::Start, uid, uid, 0, ""))).collect();
         assert_eq!(found, [Finding::Restart, Finding::TwoOfOneName]);
+        let told: Vec<Event> = uids.iter().map(|uid| event(Kind::Start, uid, uid, 0, "")).collect();
+        assert_eq!((shared_names(&told).len(), shared_names(&told[..3]).len()), (1, 0));
         assert_eq!(asked(&mut living, &event(Kind::Note, "104.502", "104.502", 900, "")), []);
     }
 
     #[test]
     fn one_uniqueid_that_starts_on_two_phones_is_of_two_pbxes() {
-        let mut living = living();
-        assert_eq!(living.hear(&event(Kind::Start, "1.1", "1.1", 0, "chan=PJSIP/101-00000001")), None);
-        assert_eq!(living.hear(&event(Kind::Start, "1.1", "1.1", 0, "chan=PJSIP/101-00000001")), None);
-        let other = event(Kind::Start, "1.1", "1.1", 1, "chan=PJSIP/205-00000001");
+        let (mut living, uid) = (living(), format!("{T0}.1"));
+        let mut hear = |second, chan: &str| {
+            living.hear(&event(Kind::Start, &uid, &uid, second, &format!("chan=PJSIP/{chan}-00000001")))
+        };
+        assert_eq!(hear(0, "101"), None);
+        assert_eq!(hear(0, "101"), None);
+        // A masquerade, and then another Asterisk.
+        assert_eq!(hear(60, "205"), None);
+        assert_eq!(hear(1, "102"), None, "told late");
+        assert_eq!(living.channels, 1);
+        let other = event(Kind::Start, &format!("{}.2", T0 + 100), "1.1", 100, "chan=PJSIP/101-00000001");
+        assert_eq!(living.hear(&other), None);
+        let other = event(Kind::Start, &format!("{}.2", T0 + 100), "1.1", 101, "chan=PJSIP/205-00000001");
         assert_eq!(living.hear(&other), Some(Finding::TwoOfOneName));
+        assert_eq!(living.hear(&other), None, "it is said once");
+        assert_eq!(living.channels, 0);
     }
 
     #[test]
@@ -559,7 +594,6 @@ mod tests {
     #[test]
     fn who_wants_no_questions_remembers_nothing() {
         let mut living = Living::new(None, SignedDuration::from_secs(14_400));
-        living.hear(&event(Kind::Start, "1.1", "1.1", 0, ""));
         assert_eq!(asked(&mut living, &event(Kind::Start, "2.2", "2.2", 9000, "")), []);
         assert!(living.pbxes.is_empty());
     }

@@ -326,6 +326,10 @@ fn settle(
     if foreign.is_empty() {
         return Ok(parted(db, group, (known, events, legs), terms, known_until)?.into());
     }
+    if events.len() + ledger::count_of(db, foreign.iter().map(String::as_str))? > MOST_EVENTS_A_CALL {
+        let alone = Group { alone: true, ..group.clone() };
+        return Ok(by_itself(db, &alone, (known, events, legs), terms, known_until)?.into());
+    }
     for call in &foreign {
         if !hold::is_ours(db, call)? {
             // Another node is at it: all stays unsettled, and is looked at again soon.
@@ -454,15 +458,28 @@ fn too_large(
         let strangers = strangers.filter(|name| !homes.contains_key(*name)).map(ToOwned::to_owned).collect();
         let calls = home.map(ToOwned::to_owned).into_iter().collect();
         let part = Group { pbx: group.pbx.clone(), calls, strangers, fresh, alone: true };
-        let (known, mut events, legs) = all_events(db, &part, stored, terms.recent)?;
-        let foreign: BTreeSet<String> =
-            ledger::calls_with(db, &group.pbx, others(&events))?.into_iter().map(|(name, _)| name).collect();
-        for event in events.iter_mut().filter(|event| foreign.contains(&event.linkedid)) {
-            event.linkedid = event.root.clone().unwrap_or_else(|| event.uid.clone());
-        }
-        notices.extend(parted(db, &part, (known, events, legs), terms, known_until)?);
+        let whole = all_events(db, &part, stored, terms.recent)?;
+        notices.extend(by_itself(db, &part, whole, terms, known_until)?);
     }
     Ok(notices)
+}
+
+/// Settles a group without the stored calls whose linkedids its events have.
+fn by_itself(
+    db: &mut Db,
+    group: &Group,
+    (known, mut events, legs): Whole,
+    terms: &Terms<'_>,
+    known_until: Timestamp,
+) -> Result<Vec<Told>, StoreError> {
+    let pbx = events.first().map_or_else(String::new, |event| event.pbx.clone());
+    let homes = ledger::calls_with(db, &pbx, others(&events))?;
+    let foreign: BTreeSet<String> =
+        homes.into_iter().filter(|(_, call)| !group.calls.contains(call)).map(|(name, _)| name).collect();
+    for event in events.iter_mut().filter(|event| foreign.contains(&event.linkedid)) {
+        event.linkedid = event.root.clone().unwrap_or_else(|| event.uid.clone());
+    }
+    parted(db, group, (known, events, legs), terms, known_until)
 }
 
 /// Folds one call and writes what differs. Answers with the notices that came of it.

@@ -306,6 +306,17 @@ pub fn of_open_calls(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError>
     Ok(found)
 }
 
+/// The last events that were accepted, the earliest of them first.
+///
+/// # Errors
+/// When the database refuses.
+pub fn latest(db: &mut Db, most: usize) -> Result<Vec<Entry>, StoreError> {
+    let told = events::table.order(events::id.desc()).limit(most as i64).select(telling!());
+    let mut found = on!(db, c => told.load::<Entry>(c))?;
+    found.reverse();
+    Ok(found)
+}
+
 /// How many events no call was folded with yet.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use calljournal::event::{Event, Kind};
 
-use super::intake::{Journal, event, uid};
+use super::intake::{Journal, answered, event, uid};
 use super::texts;
 
 /// A queue that rings phone after phone: so many channels that ring and are given up on.
@@ -76,4 +76,30 @@ async fn a_large_call_that_gets_an_older_name_keeps_its_legs() {
     at_once.accept(&told).await;
     at_once.pass(0.0).await;
     assert_eq!(outcome(&slowly), outcome(&at_once));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_too_many_events_takes_no_more_and_no_other_calls() {
+    let journal = Journal::open();
+    journal.accept(&queue(3)).await;
+    journal.pass(0.0).await;
+    let more = "WITH RECURSIVE many (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM many WHERE i < 20000)
+         INSERT INTO events (pbx, token, kind, feed, uid, linkedid, root, seq, at_us, timed, received_us, channel, facts,
+                             call_id, note, settled)
+         SELECT pbx, token || '-' || i, kind, feed, uid, linkedid, root, NULL, at_us, timed, received_us, channel, facts,
+                call_id, note, settled FROM events, many WHERE kind = 'start'";
+    diesel::connection::SimpleConnection::batch_execute(&mut journal.sql(), more).unwrap();
+    assert_eq!(journal.number("SELECT COUNT(*) AS n FROM events"), 20_007);
+    let mut other = answered(100);
+    other.iter_mut().filter(|e| e.kind == Kind::Hangup).for_each(|e| e.linkedid = uid(0));
+    journal.accept(&other).await;
+    let late = event(Kind::Ring, &uid(9), &uid(0), 1, 30, &["num=101"]);
+    journal.accept(&[late]).await;
+    journal.pass(40.0).await;
+    let calls =
+        texts(&mut journal.sql(), "SELECT linkedid || ' ' || state AS s FROM calls ORDER BY linkedid");
+    assert_eq!(calls, [format!("{} started", uid(0)), format!("{} ended", uid(100))]);
+    let note = format!("SELECT note AS s FROM events WHERE uid = '{}'", uid(9));
+    assert_eq!(texts(&mut journal.sql(), &note), ["not told: the call has more than 20000 events"]);
+    assert_eq!(journal.notices(), ["call.ended"]);
 }
