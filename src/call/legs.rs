@@ -255,10 +255,11 @@ pub(super) fn gave_up(caller: &Part) -> bool {
     said.dialstatus.as_deref() == Some("CANCEL") || said.source.as_deref() == Some(&caller.channel)
 }
 
-/// Whether the caller gave up, and the phone that rang from `rang` to `ended` was one of those that rang then.
+/// Whether the caller gave up, and the phone that rang from `rang` to `ended` was one of those that rang then. An end that
+/// was merely heard of has no time to compare.
 pub(super) fn gave_up_on(caller: &Part, rang: Timestamp, ended: Timestamp) -> bool {
     let until = ended.saturating_add(GIVES_UP_WITHIN).unwrap_or(ended);
-    let then = caller.ended.is_none_or(|end| (rang..=until).contains(&end));
+    let then = caller.end_heard || caller.ended.is_none_or(|end| (rang..=until).contains(&end));
     then && gave_up(caller) && !caller.goes_on(ended)
 }
 
