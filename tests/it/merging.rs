@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use super::intake::{Journal, event, uid};
+use super::intake::{Journal, answered, event, uid};
 
 /// A channel: its call, when it comes, how long it lives, and the call that it is in at its end.
 type Channel = (usize, i64, i64, usize);
@@ -190,4 +190,20 @@ fn any_order_delay_and_repetition_comes_to_the_same_calls_each_told_once() {
         })
     });
     tried.unwrap();
+}
+
+#[tokio::test]
+async fn equal_uniqueids_of_two_pbxes_are_two_calls() {
+    let j = Journal::open();
+    let here = answered(1);
+    let there = here.iter().map(|event| Event { pbx: "branch".to_owned(), ..event.clone() });
+    let there: Vec<Event> = there.collect();
+    j.accept(&here[..3]).await;
+    j.accept(&there).await;
+    j.pass(30.0).await;
+    let calls = "SELECT pbx || ' ' || state AS s FROM calls ORDER BY pbx";
+    assert_eq!(super::texts(&mut j.sql(), calls), ["branch ended", "office talking"]);
+    j.accept(&here[3..]).await;
+    j.pass(30.0).await;
+    assert_eq!(j.notices(), ["call.ended", "call.ended"]);
 }
