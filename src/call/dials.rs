@@ -185,7 +185,13 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
     });
     let extra = won.iter().map(|(number, ..)| number).filter(|n| !dial.numbers.contains(n));
     for number in dial.numbers.iter().chain(extra) {
-        if parts.list.iter().any(|p| rang_in(p, &dial, result) && p.party.number.as_ref() == Some(number)) {
+        let known = |p: &&mut Part| rang_in(p, &dial, result) && p.party.number.as_ref() == Some(number);
+        if let Some(known) = parts.list.iter_mut().find(known) {
+            // A phone that told nothing but its answer rang from the Dial on, and in its group.
+            if known.rang.is_none() && known.answered.is_some() && !known.made_up && !known.heard {
+                known.started = dial.at;
+                fill(&mut known.group, dial.group.as_deref());
+            }
             continue;
         }
         let mut part = Part::made_up(format!("{dialler}>{}", parts.list.len()), dial.at);
@@ -459,6 +465,14 @@ mod tests {
                 (Some("102"), Outcome::Elsewhere, Some(4000), 0)
             ]
         );
+    }
+
+    #[test]
+    fn a_phone_that_answered_belongs_to_its_group_while_it_talks() {
+        let call = dials(1.0, "dials=101&102,group=sales").answers(6.0, 1, "101").fold().call;
+        let groups: Vec<_> = call.legs.iter().skip(1).map(|leg| leg.group.as_deref()).collect();
+        assert_eq!(groups, [Some("sales"), Some("sales")]);
+        assert_eq!(legs(&call)[0], (Some("101"), Outcome::Answered, Some(5000), 0));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
 use super::origin::{self, RangFirst};
 use super::outcome::finish;
+use super::sent::sent_on;
 use super::steps::Saying;
 use super::taken::{self, Taken};
 use super::talks::Move;
@@ -57,6 +58,7 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     unheard(&mut parts);
     origin::put_right(&mut parts);
     taken::arrange(&mut parts);
+    sent_on(&mut parts);
     Some(Folded { call: finish(parts, numbering)?, standing, notes })
 }
 
@@ -123,6 +125,8 @@ pub(super) struct Farewell {
     pub dialled: Option<String>,
     /// Where it was parked when nobody took it back (`PARKING_SPACE`).
     pub parked: Option<String>,
+    /// The other channel of its last blind transfer, whichever of the two made it.
+    pub sent: Option<String>,
 }
 
 /// All parts of a call, and what its first events pinned.
@@ -302,7 +306,8 @@ impl Parts {
         if consults {
             self.by_code.push(ByCode { by: name.to_owned(), via: event.uid.clone(), transfer });
         } else {
-            self.moves.push(Move { transfer, channel: Some(event.uid.clone()), given_up: None });
+            let (channel, by) = (Some(event.uid.clone()), Some(name.to_owned()));
+            self.moves.push(Move { transfer, channel, by, given_up: None });
         }
         self.part(event, at).enters(event, at, true);
         note
@@ -340,6 +345,7 @@ impl Parts {
         fill(&mut said.connected, event.fact("attendedtransfer"));
         fill(&mut said.dialled, event.fact("dialedpeernumber"));
         fill(&mut said.parked, event.fact("parkingspace"));
+        fill(&mut said.sent, event.fact("blindtransfer"));
         part.dial_left(event, at);
         part.says(event, at);
         let who = part.who();

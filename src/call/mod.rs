@@ -9,6 +9,7 @@
 //! - `talks`: who talked with whom, through every transfer
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
+//! - `sent`: blind transfers of which only the end of who made them tells
 //! - `steps`: what was done with a caller between ringing phones: menus, queues, voicemail
 //! - `origin`: calls that Asterisk was asked to make; `taken`: calls that somebody picked up or took out of parking
 //! - [`story`]: the call told line by line, for people
@@ -33,6 +34,7 @@ mod order;
 mod origin;
 mod outcome;
 mod partition;
+mod sent;
 mod steps;
 pub mod story;
 mod taken;

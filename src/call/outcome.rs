@@ -204,7 +204,7 @@ fn ended_by<'p>(
             return person(caller);
         } else if source == called.channel {
             return person(called);
-        } else if source.starts_with("dialplan/") {
+        } else if source.starts_with("dialplan/") && !caller.is_plumbing() {
             return Some((Side::Pbx, None));
         }
     }
@@ -215,6 +215,10 @@ fn ended_by<'p>(
     // The connection broke.
     if lost(caller).or(lost(called)).is_some() {
         return None;
+    }
+    // The caller's own channel told nothing, and the phone says that it did not hang up.
+    if caller.is_plumbing() {
+        return Some((Side::Caller, None));
     }
     // After a transfer Asterisk names nobody: who ended first has hung up.
     person(if called.ended < caller.ended { called } else { caller })

@@ -48,6 +48,8 @@ pub(super) struct Move {
     /// Since when nobody tells of it: Asterisk gave up a target that a feature code had called and that never picked up, or
     /// the target was never told of.
     pub given_up: Option<Timestamp>,
+    /// The name of the channel that did it, where it is known.
+    pub by: Option<String>,
 }
 
 /// What happened to a channel, in the order in which it counts at one time.
@@ -155,7 +157,10 @@ fn moves(parts: &Parts, asking: &[Asking]) -> Vec<Move> {
     let mut moves = parts.moves.clone();
     let known: HashSet<&str> = parts.list.iter().map(|part| part.channel.as_str()).collect();
     let unknown = parts.by_code.iter().filter(|one| !known.contains(one.by.as_str()));
-    moves.extend(unknown.map(|one| Move { transfer: one.transfer.clone(), channel: None, given_up: None }));
+    moves.extend(unknown.map(|one| {
+        let (transfer, by) = (one.transfer.clone(), Some(one.by.clone()));
+        Move { transfer, channel: None, by, given_up: None }
+    }));
     let asked: HashSet<usize> = asking.iter().flat_map(|one| [one.by, one.via]).collect();
     let connected = parts.list.iter().enumerate().filter(|(place, _)| !asked.contains(place));
     moves.extend(connected.filter_map(|(_, part)| to_somebody(parts, part)));
@@ -170,7 +175,8 @@ fn to_somebody(parts: &Parts, part: &Part) -> Option<Move> {
         parts.list.iter().find(|one| other && one.channel == name && one.ended.is_none_or(|end| end > at))?;
     let by = part.party.clone();
     let transfer = Transfer { at, how: How::Attended, by, to: None, spoken: true, outcome: Landing::Open };
-    Some(Move { transfer, channel: Some(whom.uniqueid.clone()), given_up: Some(at) })
+    let (channel, by) = (Some(whom.uniqueid.clone()), Some(part.channel.clone()));
+    Some(Move { transfer, channel, by, given_up: Some(at) })
 }
 
 fn happenings(parts: &Parts, asking: &[Asking]) -> Vec<(Timestamp, Happening)> {
@@ -241,7 +247,9 @@ impl Floor<'_> {
             (Some(via), Some(asking)) => (asking.by, via),
             _ => {
                 let first = self.parts.place(&self.parts.first()?.uniqueid)?;
-                (first, first)
+                // Where nobody told of the caller's own channel, the one that rang this phone stands for him.
+                let stands = named.filter(|_| self.part(first).is_plumbing()).unwrap_or(first);
+                (stands, stands)
             }
         };
         let caller = self.heir(caller);
@@ -303,7 +311,7 @@ impl Floor<'_> {
         };
         let channel = Some(self.part(heir).uniqueid.clone());
         let given_up = self.part(via).ended.filter(|_| !by_key);
-        self.moves.push(Move { transfer, channel, given_up });
+        self.moves.push(Move { transfer, channel, by: Some(self.part(by).channel.clone()), given_up });
     }
 
     fn ended(&mut self, part: usize, at: Timestamp) {
@@ -395,7 +403,7 @@ impl Floor<'_> {
 
     /// The transfer with what came of it.
     fn landed(&self, n: usize) -> Transfer {
-        let Move { transfer, channel, given_up } = &self.moves[n];
+        let Move { transfer, channel, given_up, .. } = &self.moves[n];
         let again = self.moves[n + 1..].iter().find(|later| later.channel == *channel);
         let until = again.map_or(Timestamp::MAX, |later| later.transfer.at);
         let of = |uid: &String| channel.as_ref() == Some(uid);

@@ -42,7 +42,9 @@ pub fn silenced(truth: &Truth, pbx: &Pbx) -> Vec<String> {
         return Vec::new();
     }
     let ran = pbx.written(ADDONS_FILE);
-    let channels = once(&truth.linkedid).chain(truth.legs.iter().map(|leg| &leg.uniqueid));
+    // Who picks up by the code for all is nowhere in the dialplan, and no add-on has met him.
+    let rung = truth.legs.iter().filter(|leg| !truth.pickups.contains(&leg.endpoint));
+    let channels = once(&truth.linkedid).chain(rung.map(|leg| &leg.uniqueid));
     channels
         .filter(|channel| !ran.lines().any(|line| line == *channel))
         .map(|channel| format!("the add-on's hangup handler did not run on {channel}"))

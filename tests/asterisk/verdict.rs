@@ -252,10 +252,10 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
         .iter()
         .enumerate()
         .map(|(n, moved)| {
-            // While the target rings Asterisk does not always name it, and what a phone connects from its second call
-            // is for Asterisk the other way round.
-            let other = |transfer: &&Transfer| transfer.to == "N/A" || transfer.to.starts_with("trunk-");
-            let unnamed = truth.transfers.get(n).filter(other);
+            // While the target rings Asterisk does not always name it; what a phone connects from its second call is for
+            // Asterisk the other way round; and of a group that a Local channel calls it names the group.
+            let is_nobody = |to: &str| truth.legs.iter().all(|leg| leg.number != to);
+            let unnamed = truth.transfers.get(n).filter(|transfer| is_nobody(&transfer.to));
             let to = unnamed.map_or(moved.to, |transfer| &transfer.to);
             Transfer { how: moved.how, by: moved.by.into(), to: to.into() }
         })
