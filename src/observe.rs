@@ -19,6 +19,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_agi_questions_total", "Questions that an Asterisk answered"),
     ("calljournal_events_accepted_total", "Events made durable, by feed"),
     ("calljournal_events_duplicate_total", "Events told before"),
+    ("calljournal_events_idle_total", "Events that changed nothing of their call"),
     ("calljournal_calls_set_aside_total", "Calls that could not be settled"),
     ("calljournal_push_posts_total", "Posts of ast-ami, by outcome"),
     ("calljournal_calls_forgotten_total", "Calls deleted because they ended longer ago than store.keep_days"),

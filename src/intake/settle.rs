@@ -17,7 +17,9 @@ use super::Policy;
 use super::group::{Group, by_pbx, channels, join, own_channels};
 use super::recent::{Known, Recent};
 use super::telling::{Told, release_end, tell_end, tell_merged};
-use crate::call::{CallId, Folded, Leg, Partition, SIMULATED, State, Verdict, fold, identity, partition};
+use crate::call::{
+    CallId, Folded, Leg, Partition, SIMULATED, State, Verdict, fold, identity, note, partition,
+};
 use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
@@ -534,6 +536,7 @@ fn settle_one(
         known.iter().zip(&notes).filter(|(known, note)| !known.settled || known.note.as_ref() != Some(note));
     let noted: Vec<(i64, &str)> = noted.map(|(known, note)| (known.id, note.as_str())).collect();
     ledger::settle(db, Some(&id), &noted)?;
+    count_idle(&known, &notes);
     calls::release(db, &id)?;
     if due.is_none() {
         told.extend(tell_end(db, &call, &mut record, &events, terms)?);
@@ -544,6 +547,12 @@ fn settle_one(
         terms.recent.keep(&id, known, notes, events, call.legs);
     }
     Ok(told)
+}
+
+/// Counts the new events that changed nothing. A round that is tried again counts them again.
+fn count_idle(known: &[Known], notes: &[String]) {
+    let idle = known.iter().zip(notes).filter(|(known, note)| !known.settled && note::is_idle(note));
+    metrics::counter!("calljournal_events_idle_total").increment(idle.count() as u64);
 }
 
 /// The stored events of the group, and its fresh ones.

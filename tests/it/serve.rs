@@ -169,6 +169,7 @@ fn health_readiness_and_metrics_are_told() {
     for line in [
         "calljournal_agi_sessions_total{outcome=\"acked\"} 1",
         "calljournal_events_accepted_total{feed=\"agi\"} 1",
+        "calljournal_events_idle_total 0",
         "# TYPE calljournal_agi_ack_seconds histogram",
         "# HELP calljournal_events_unsettled ",
         "calljournal_accept_queue 0",
