@@ -103,7 +103,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "transfer: attended, by feature code, unanswered",
-        caller: &[Answered, Wait(10_500), HangUp],
+        caller: &[Answered, Wait(14_000), HangUp],
         phones: &[
             (101, &[Ring(500), Answer, Wait(1000), Press("*2"), Wait(1200), Press("102")]),
             (102, &[RingOn]),
@@ -128,7 +128,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "transfer: attended, by feature code, called back when nobody answers",
         hooks: Hooks::AllButTheLast,
-        caller: &[Answered, Wait(14_000), HangUp],
+        caller: &[Answered, Wait(18_000), HangUp],
         phones: &[
             (
                 101,
