@@ -7,6 +7,8 @@
 //! Asterisk (`app_dial`, `end_bridge_callback`) sets `DIALEDTIME` and `ANSWEREDTIME` when the bridge ends, and counts
 //! them on the caller's channel: from its creation, and from its answer, which may lie before the Dial.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::fold::{Part, Parts, endpoint, fill, is_number};
@@ -134,6 +136,30 @@ pub(super) fn unheard(parts: &mut Parts) {
     for (p, d) in dialled {
         let result = result(parts, p, d);
         hear(parts, p, d, &result);
+    }
+    untold_answers(parts);
+}
+
+/// A phone that was up when it ended had been picked up, also where nobody told: by a `Queue()` without its answer's
+/// subroutine. Since when follows from the first that was hung up for it (cause 26); of one that rang alone the whole
+/// time counts as talking.
+fn untold_answers(parts: &mut Parts) {
+    let untold = |p: &Part| {
+        p.role == Some(Role::Called) && p.rang.is_some() && p.answered.is_none() && p.farewell.up && !p.is_plumbing()
+    };
+    if !parts.list.iter().any(untold) {
+        return;
+    }
+    let mut lost: HashMap<String, Vec<Timestamp>> = HashMap::new();
+    for part in parts.list.iter().filter(|part| part.farewell.cause == Some(26)) {
+        let ended = part.ended.into_iter();
+        lost.entry(part.caller.clone().unwrap_or_default()).or_default().extend(ended);
+    }
+    for part in parts.list.iter_mut().filter(|part| untold(part)) {
+        let rivals = lost.get(part.caller.as_deref().unwrap_or_default());
+        let until = part.ended.unwrap_or(Timestamp::MAX);
+        let ends = rivals.into_iter().flatten().filter(|at| (part.started..=until).contains(at));
+        part.answered = Some(ends.min().copied().unwrap_or(part.started));
     }
 }
 
@@ -296,6 +322,23 @@ mod tests {
             ]
         );
         assert_eq!(call.legs[1].group.as_deref(), Some("sales"));
+    }
+
+    #[test]
+    fn a_phone_that_was_up_at_its_end_had_answered_when_the_other_was_hung_up_for_it() {
+        let told = Told::default()
+            .comes_in()
+            .rings(1.0, 1, "101")
+            .rings(1.0, 2, "102")
+            .ends(4.0, 1, "101", "cause=26,state=Ringing")
+            .ends(20.0, 2, "102", "cause=16,state=Up")
+            .ends(20.1, 0, "trunk", "cause=16,state=Up");
+        let call = told.fold().call;
+        assert_eq!(call.disposition, Disposition::Answered);
+        assert_eq!(
+            legs(&call),
+            [(Some("101"), Outcome::Elsewhere, Some(3000), 0), (Some("102"), Outcome::Answered, Some(3000), 16_000)]
+        );
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub(super) struct Entry {
 pub(super) struct Farewell {
     pub cause: Option<u16>,
     pub dialstatus: Option<String>,
+    /// Whether it was up.
+    pub up: bool,
     /// The channel that hung up, or `dialplan/…` (Asterisk's `CHANNEL(hangupsource)`).
     pub source: Option<String>,
     /// The channel that its attended transfer put through.
@@ -341,6 +343,7 @@ impl Parts {
         let said = &mut part.farewell;
         said.cause = said.cause.or(event.fact("cause").and_then(|c| c.parse().ok()).filter(|&c| c > 0));
         fill(&mut said.dialstatus, event.fact("dialstatus"));
+        said.up |= event.fact("state") == Some("Up");
         fill(&mut said.source, event.fact("hangupsource"));
         fill(&mut said.connected, event.fact("attendedtransfer"));
         fill(&mut said.dialled, event.fact("dialedpeernumber"));

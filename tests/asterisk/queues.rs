@@ -178,4 +178,5 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         ..QUEUE
     },
+    Scenario { name: "queue: no word of who answers", did: "3009", ..QUEUE },
 ];
