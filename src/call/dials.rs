@@ -145,7 +145,11 @@ pub(super) fn unheard(parts: &mut Parts) {
 /// time counts as talking.
 fn untold_answers(parts: &mut Parts) {
     let untold = |p: &Part| {
-        p.role == Some(Role::Called) && p.rang.is_some() && p.answered.is_none() && p.farewell.up && !p.is_plumbing()
+        p.role == Some(Role::Called)
+            && p.rang.is_some()
+            && p.answered.is_none()
+            && p.farewell.up
+            && !p.is_plumbing()
     };
     if !parts.list.iter().any(untold) {
         return;
@@ -337,7 +341,10 @@ mod tests {
         assert_eq!(call.disposition, Disposition::Answered);
         assert_eq!(
             legs(&call),
-            [(Some("101"), Outcome::Elsewhere, Some(3000), 0), (Some("102"), Outcome::Answered, Some(3000), 16_000)]
+            [
+                (Some("101"), Outcome::Elsewhere, Some(3000), 0),
+                (Some("102"), Outcome::Answered, Some(3000), 16_000)
+            ]
         );
     }
 

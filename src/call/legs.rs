@@ -240,9 +240,9 @@ fn called_outcome<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> 
     let won = |&(started, at): &(Timestamp, Timestamp)| started <= ended && at >= part.started;
     if others.rivals(part).is_some_and(|rivals| rivals.won.iter().any(won)) {
         Outcome::Elsewhere
-    } else if caller_of(parts, others.first, part)
-        .is_some_and(|caller| gave_up_on(caller, part.started, ended))
-    {
+    } else if caller_of(parts, others.first, part).is_some_and(|caller| {
+        if part.end_heard { gave_up(caller) } else { gave_up_on(caller, part.started, ended) }
+    }) {
         Outcome::Cancelled
     } else {
         Outcome::NoAnswer

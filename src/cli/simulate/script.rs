@@ -259,7 +259,10 @@ impl Script {
 
     fn ends(&mut self, at_ms: u64, channels: &[usize], cause: &str) {
         for (n, &channel) in channels.iter().enumerate() {
-            let facts = [("state", "Up"), ("cause", cause), ("via", "handler")];
+            let uid = &self.channels[channel].uid;
+            let answered = self.steps.iter().any(|step| step.kind == Kind::Answer && step.uid == *uid);
+            let state = if answered { "Up" } else { "Ringing" };
+            let facts = [("state", state), ("cause", cause), ("via", "handler")];
             self.say(at_ms + 5 * n as u64, channel, Kind::Hangup, &facts);
         }
     }
