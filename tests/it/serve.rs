@@ -164,12 +164,15 @@ fn health_readiness_and_metrics_are_told() {
     }
     assert_eq!(server.page("/readyz").0, 200);
     assert_eq!(server.page("/nothing").0, 404);
-    let told = ["calljournal_agi_ack_seconds_count 1", "calljournal_events_unsettled "];
+    let told = [
+        "calljournal_agi_ack_seconds_count 1",
+        "calljournal_events_unsettled ",
+        "calljournal_events_idle_total 0",
+    ];
     let body = server.page_when("/metrics", |body| told.iter().all(|line| body.contains(line)));
     for line in [
         "calljournal_agi_sessions_total{outcome=\"acked\"} 1",
         "calljournal_events_accepted_total{feed=\"agi\"} 1",
-        "calljournal_events_idle_total 0",
         "# TYPE calljournal_agi_ack_seconds histogram",
         "# HELP calljournal_events_unsettled ",
         "calljournal_accept_queue 0",
