@@ -25,7 +25,7 @@ pub(super) fn finish(mut parts: Parts, numbering: &Numbering) -> Option<Call> {
     let trunk = pinned.trunk.or_else(|| trunk(&parts, first, direction, numbering));
     let steps = steps(&parts, &legs, &conversations);
     let (hung_up_by, ended_by) =
-        match ended_at.and_then(|_| ended_by(&parts, first, &legs, conversations.last())) {
+        match ended_at.and_then(|_| ended_by(&parts, first, &legs, &steps, conversations.last())) {
             Some((side, by)) => (Some(side), by.map(|part| part.party.clone())),
             None => (None, None),
         };
@@ -183,6 +183,7 @@ fn ended_by<'p>(
     parts: &'p Parts,
     first: &'p Part,
     legs: &[Leg],
+    steps: &[Step],
     last: Option<&Conversation>,
 ) -> Option<(Side, Option<&'p Part>)> {
     // Where a phone rang after the last conversation, the call did not end with it.
@@ -220,8 +221,19 @@ fn ended_by<'p>(
     if caller.is_plumbing() {
         return Some((Side::Caller, None));
     }
-    // After a transfer Asterisk names nobody: who ended first has hung up.
+    // Asterisk names whoever hangs up, until a channel is moved: where none was, a limit of the dialplan ended both.
+    if !was_moved(parts, steps) {
+        return Some((Side::Pbx, None));
+    }
+    // After that it names nobody, and who ended first has hung up.
     person(if called.ended < caller.ended { called } else { caller })
+}
+
+/// Whether a channel of the call was transferred, picked up or parked.
+fn was_moved(parts: &Parts, steps: &[Step]) -> bool {
+    let connected = || parts.list.iter().any(|part| part.farewell.connected.is_some());
+    let taken = |step: &Step| matches!(step.what, What::PickedUp { .. } | What::Parked { .. });
+    !parts.moves.is_empty() || !parts.by_code.is_empty() || connected() || steps.iter().any(taken)
 }
 
 fn who_gave_up(first: &Part, legs: &[Leg]) -> Side {

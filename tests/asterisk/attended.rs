@@ -6,7 +6,7 @@ use crate::phone::Step::{
     RingOn, Ringing, Told, Wait,
 };
 use crate::scenario::{
-    ANSWERED, Expect, FAR, GROUP, Hooks, INTERNAL, Moved, OUTBOUND, OUTSIDE, On, Scenario, attended, blindly,
+    ANSWERED, Expect, FAR, GROUP, INTERNAL, Moved, OUTBOUND, OUTSIDE, On, Scenario, attended, blindly,
 };
 use crate::transfers::TO_102;
 
@@ -123,36 +123,6 @@ pub const SCENARIOS: &[Scenario] = &[
             (102, &[Ring(900), Answer, Wait(4000), HangUp]),
         ],
         expect: Expect { hung_up_by: Some("called"), talks: &[(OUTSIDE, "101"), ("101", "102")], ..BACK },
-        ..TO_102
-    },
-    Scenario {
-        name: "transfer: attended, by feature code, called back when nobody answers",
-        hooks: Hooks::AllButTheLast,
-        caller: &[Answered, Wait(18_000), HangUp],
-        phones: &[
-            (
-                101,
-                &[
-                    Ring(500),
-                    Answer,
-                    Wait(1000),
-                    Press("*2"),
-                    Wait(1200),
-                    Press("102"),
-                    Wait(3000),
-                    HangUp,
-                    Ring(500),
-                    Answer,
-                ],
-            ),
-            (102, &[RingOn]),
-        ],
-        expect: Expect {
-            transfers: &[Moved { outcome: "unknown", ..attended("101", "102") }],
-            talks: &[(OUTSIDE, "101")],
-            outcomes: &[("101", "answered"), ("102", "no_answer")],
-            ..ANSWERED
-        },
         ..TO_102
     },
     Scenario {

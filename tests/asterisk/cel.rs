@@ -155,12 +155,6 @@ impl Truth {
         }
     }
 
-    /// Leaves out the phone that was rung last: nobody can know of it.
-    pub fn without_the_last(&mut self) {
-        let last = self.legs.pop();
-        self.talked -= last.map_or(0, |leg| leg.talked);
-    }
-
     /// What a caller's channel alone can know: for whoever was called when it was up already, ringing counts as talking,
     /// and those that rang beside him as not having rung.
     pub fn seen_by_the_caller(&mut self) {

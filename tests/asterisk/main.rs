@@ -11,6 +11,7 @@ mod cel;
 #[path = "../it/cluster.rs"]
 mod cluster;
 mod desk;
+mod ends;
 mod freepbx;
 mod freepbx_hard;
 mod journal;

@@ -78,8 +78,6 @@ pub enum Hooks {
     Everybodys,
     /// What the phones did is known from what Dial left behind.
     Callers,
-    /// Asterisk calls the last phone itself, with no dialplan that could tell.
-    AllButTheLast,
 }
 
 /// The Asterisks that play a call.
@@ -230,6 +228,7 @@ pub const SCENARIOS: &[&[Scenario]] = &[
     crate::transfers::SCENARIOS,
     crate::attended::SCENARIOS,
     crate::ringing::SCENARIOS,
+    crate::ends::SCENARIOS,
     crate::queues::SCENARIOS,
     crate::desk::SCENARIOS,
     crate::unsaid::SCENARIOS,
@@ -600,9 +599,6 @@ impl Scenario {
         }
         if self.hooks == Hooks::Callers {
             truth.seen_by_the_caller();
-        }
-        if self.hooks == Hooks::AllButTheLast {
-            truth.without_the_last();
         }
         Ok(Played { truth, caller, phones })
     }

@@ -238,7 +238,8 @@ pub fn plain_call(serial: u64, second: u64) -> VecDeque<Telling> {
     let ms = second * 1000;
     let from = ["dir=in", "num=79190000000", "name=Ivan", "exten=73512020318", "trunk=73512020318"];
     let called = format!("caller={caller}");
-    let ended = ["state=Up", "cause=16", "dialstatus=ANSWER"];
+    let source = format!("hangupsource=PJSIP%2F{phone}");
+    let ended = ["state=Up", "cause=16", "dialstatus=ANSWER", &source];
     VecDeque::from([
         Telling::new("start", &caller, &caller, 1, ms, &from),
         Telling::new("ring", &phone, &caller, 1, ms + 10, &[&called, "exten=101", "num=101"]),
