@@ -17,7 +17,7 @@ use super::order::{Placed, has_gap, in_order};
 use super::origin::{self, RangFirst};
 use super::outcome::finish;
 use super::sent::sent_on;
-use super::steps::Saying;
+use super::steps::{Saying, step_name};
 use super::taken::{self, Taken};
 use super::talks::Move;
 use super::{Call, Direction, How, Landing, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
@@ -564,19 +564,6 @@ impl Pinned {
             "int" => Some(Direction::Internal),
             _ => None,
         });
-    }
-}
-
-/// What a `note` calls the step that begins, in the words that have a form in `note.*.ftl`.
-fn step_name(event: &Event) -> &'static str {
-    match event.fact("step") {
-        Some("menu") => "a menu",
-        Some("queue") => "a queue",
-        Some("voicemail") => "voicemail",
-        Some("conference") => "a conference",
-        Some("announcement") => "an announcement",
-        Some("parked") => "a parked call",
-        _ => "a step that is not known",
     }
 }
 

@@ -207,6 +207,19 @@ impl Part {
     }
 }
 
+/// What a `note` calls the step that begins, in the words that have a form in `note.*.ftl`.
+pub(super) fn step_name(event: &Event) -> &'static str {
+    match event.fact("step") {
+        Some("menu") => "a menu",
+        Some("queue") => "a queue",
+        Some("voicemail") => "voicemail",
+        Some("conference") => "a conference",
+        Some("announcement") => "an announcement",
+        Some("parked") => "a parked call",
+        _ => "a step that is not known",
+    }
+}
+
 /// The steps of a call, in order of time.
 pub(super) fn steps(parts: &Parts, legs: &[Leg], conversations: &[Conversation]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
