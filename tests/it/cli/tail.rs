@@ -38,6 +38,14 @@ impl Tail {
     }
 }
 
+/// A test that fails leaves nobody behind who looks on for ever.
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[test]
 fn each_thing_is_told_once_as_it_happens_until_ctrl_c() {
     let dir = tempfile::tempdir().unwrap();
