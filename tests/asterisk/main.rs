@@ -347,7 +347,7 @@ impl Stage {
                 // Whatever is left of it would be taken for the next call.
                 let _ = pbx.console("channel request hangup all");
                 thread::sleep(Duration::from_secs(1));
-                Row::failed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
+                Row::unplayed(scenario.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
             }
         };
         if pbx.was_marked(HOSTILE_MARK) {
@@ -375,7 +375,7 @@ impl Stage {
         let (plain, hooked) = match both {
             Ok(both) => both,
             Err(error) => {
-                return Row::failed(REFUSED.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()));
+                return Row::unplayed(REFUSED.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()));
             }
         };
         let mut row = self.judged(&REFUSED, &hooked, pbx);
@@ -420,7 +420,7 @@ impl Stage {
                 (Ok(played), Some(journal)) => judge(&OUTAGE, &played.truth, pbx, journal, &stage.webhook),
                 (Ok(played), None) => told_by_cel(OUTAGE.name, &played, pbx),
                 (Err(error), _) => {
-                    Row::failed(OUTAGE.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
+                    Row::unplayed(OUTAGE.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
                 }
             })
             .collect();
@@ -438,7 +438,7 @@ impl Stage {
             let measured = match ten::measure(pbx, &journal.agi, &logs) {
                 Ok(measured) => measured,
                 Err(error) => {
-                    rows.push(Row::failed(TEN.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())));
+                    rows.push(Row::unplayed(TEN.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel())));
                     continue;
                 }
             };

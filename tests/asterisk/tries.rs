@@ -1,4 +1,5 @@
-//! Plays a call again whose times, and nothing else, are off.
+//! Plays a call again whose times, and nothing else, are off, or that could not be played: a phone was given up, Asterisk
+//! lost a race of its own.
 //!
 //! A machine that is busy with something else may do that to one call, not to the same one again and again, and not to
 //! many. What is thrown away was a call nevertheless: its notices are counted like those of every other.
@@ -47,5 +48,5 @@ pub fn keep_what_counts(rows: &mut Vec<Row>) -> Option<String> {
     let again = rows.iter().filter(|row| row.thrown_away && !row.off.is_empty()).count();
     rows.retain(|row| !row.thrown_away || !row.wrong.is_empty());
     (again > ALWAYS.max(calls / ONE_IN))
-        .then(|| format!("{again} tries of {calls} calls were out of time: that is no accident any more"))
+        .then(|| format!("{again} tries of {calls} calls were out of time or could not be played: that is no accident any more"))
 }

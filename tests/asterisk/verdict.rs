@@ -44,7 +44,7 @@ pub struct Row {
     pub cdr_of_journal: String,
     /// What is wrong; nothing when all is well.
     pub wrong: Vec<String>,
-    /// Which times lie too far from CEL's. A machine that is busy with something else may do that to one call, not to
+    /// Which times lie too far from CEL's, or what kept the call from being played. A machine that is busy with something else may do that to one call, not to
     /// the same one again and again.
     pub off: Vec<String>,
     /// Which try this is.
@@ -56,7 +56,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// A scenario that could not be played, or of which nothing was told.
+    /// A scenario of which nothing was told.
     pub fn failed(scenario: &str, pbx: &Pbx, why: String, evidence: String) -> Row {
         Row {
             scenario: scenario.to_owned(),
@@ -78,6 +78,12 @@ impl Row {
             thrown_away: false,
             evidence,
         }
+    }
+
+    /// A scenario that could not be played as it is written: nothing was said of it that could be wrong.
+    pub fn unplayed(scenario: &str, pbx: &Pbx, why: String, evidence: String) -> Row {
+        let row = Row::failed(scenario, pbx, why, evidence);
+        Row { off: row.wrong, wrong: Vec::new(), ..row }
     }
 
     /// Whether another try may show that the machine was busy, and nothing else is wrong.
