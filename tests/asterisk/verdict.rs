@@ -47,6 +47,8 @@ pub struct Row {
     /// Which times lie too far from CEL's, or what kept the call from being played. A machine that is busy with something else may do that to one call, not to
     /// the same one again and again.
     pub off: Vec<String>,
+    /// Whether it was played again because something other than its times was wrong.
+    pub told_wrong: bool,
     /// Which try this is.
     pub tries: u32,
     /// Whether the call was played again because of `off`, and this row counts no more.
@@ -74,6 +76,7 @@ impl Row {
             cdr_of_journal: String::new(),
             wrong: vec![why],
             off: Vec::new(),
+            told_wrong: false,
             tries: 1,
             thrown_away: false,
             evidence,
@@ -84,11 +87,6 @@ impl Row {
     pub fn unplayed(scenario: &str, pbx: &Pbx, why: String, evidence: String) -> Row {
         let row = Row::failed(scenario, pbx, why, evidence);
         Row { off: row.wrong, wrong: Vec::new(), ..row }
-    }
-
-    /// Whether another try may show that the machine was busy, and nothing else is wrong.
-    pub fn may_be_noise(&self) -> bool {
-        self.wrong.is_empty() && !self.off.is_empty()
     }
 
     /// Counts the notices of this call once more, when everything has come that will.
@@ -174,6 +172,7 @@ pub fn judge(scenario: &Scenario, truth: &Truth, pbx: &Pbx, journal: &Journal, w
         evidence: evidence(truth, pbx, &shown, webhook),
         wrong,
         off,
+        told_wrong: false,
         tries: 1,
         thrown_away: false,
     }
