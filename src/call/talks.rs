@@ -32,6 +32,9 @@ pub(super) struct Talks {
     pub transfers: Vec<Transfer>,
 }
 
+/// How long after the Local channel of a consultation who waited may be told to have hung up, where both end by that.
+const TOGETHER_WITHIN: SignedDuration = SignedDuration::from_millis(250);
+
 /// How long a caller may still be there whom Asterisk lets go when nobody answers.
 const LET_GO_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 
@@ -348,7 +351,9 @@ impl Floor<'_> {
     fn goes_back(&mut self, n: usize, at: Timestamp) {
         self.asking[n].standing = Asked::Over(at);
         let Some(talk) = self.asking[n].waits.take() else { return };
-        if self.lives(talk.caller, at) && self.lives(talk.called, at) {
+        // The Local channel of a consultation ends too when who waits hangs up, and may tell it first.
+        let soon = at.saturating_add(TOGETHER_WITHIN).unwrap_or(at);
+        if self.lives(talk.caller, soon) && self.lives(talk.called, soon) {
             for over in self.take_with(|other| other.has(talk.caller) || other.has(talk.called)) {
                 self.closes(&over, Some(at));
             }
@@ -493,6 +498,30 @@ mod tests {
 
     fn asked() -> Told {
         consults(Told::default().comes_in().rings(0.1, 1, "101").answers(1.0, 1, "101"))
+    }
+
+    /// Both are told within milliseconds, in either order.
+    #[test]
+    fn who_waits_and_hangs_up_was_not_gone_back_to_though_the_local_channel_tells_first() {
+        let told = Told::default()
+            .comes_in()
+            .rings(0.01, 1, "101")
+            .answers(1.0, 1, "101")
+            .tell(
+                6.0,
+                3,
+                "Local/102@from-internal",
+                Kind::Transfer,
+                "how=attended,by=PJSIP/101-00000001,exten=102",
+            )
+            .tell(6.1, 4, "PJSIP/102", Kind::Ring, BY_LOCAL)
+            .tell(7.0, 4, "PJSIP/102", Kind::Answer, BY_LOCAL)
+            .tell(8.0, 3, LOCAL, Kind::Hangup, "cause=16,dialstatus=ANSWER")
+            .ends(8.002, 0, "trunk", "cause=16,dialstatus=ANSWER,hangupsource=PJSIP/trunk-00000000")
+            .ends(11.0, 1, "101", "cause=16,hangupsource=PJSIP/102-00000004")
+            .ends(11.0, 4, "102", "cause=16,hangupsource=PJSIP/102-00000004");
+        let call = told.fold().call;
+        assert_eq!(talks(&call), [talk("79193393655", "101", 5), talk("101", "102", 4)]);
     }
 
     #[test]
