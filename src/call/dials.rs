@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fold::{Part, Parts, endpoint, fill, is_number};
+use super::fold::{Part, Parts, endpoint, fill, is_number, is_plumbing};
 use super::legs::{Outcome, Role, gave_up_on};
 use crate::event::Event;
 
@@ -265,7 +265,7 @@ fn unknown_winner<'r>(parts: &mut Parts, dial: &Dial, result: &'r Outcomes) -> O
     // A Local channel is not what was picked up: the phone behind it tells, or is told of, by itself. And where
     // nobody said who was dialled, it may be any of those that told.
     let somebody_told = parts.list.iter().any(|part| rang_in(part, dial, result) && !part.made_up);
-    let in_doubt = dial.numbers.is_empty() || channel.starts_with("Local/");
+    let in_doubt = dial.numbers.is_empty() || is_plumbing(channel);
     (!in_doubt || !somebody_told).then_some((channel, *at))
 }
 

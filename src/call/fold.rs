@@ -175,11 +175,10 @@ impl Parts {
     fn take(&mut self, placed: Placed<'_>) -> String {
         let event = placed.event;
         self.belongs(event);
-        if event.kind == Kind::Seen {
-            return self.seen(placed);
-        }
-        for uniqueid in [Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten() {
-            self.hook(uniqueid);
+        if event.kind != Kind::Seen {
+            for uniqueid in [Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten() {
+                self.hook(uniqueid);
+            }
         }
         let at = placed.at;
         match event.kind {
@@ -567,7 +566,8 @@ impl Pinned {
     }
 }
 
-fn is_plumbing(channel: &str) -> bool {
+/// Whether a channel of this name is half of a Local channel.
+pub(super) fn is_plumbing(channel: &str) -> bool {
     channel.starts_with("Local/")
 }
 

@@ -120,12 +120,7 @@ fn caller_of<'a>(parts: &'a Parts, first: Option<&'a Part>, called: &Part) -> Op
 /// Each channel that a person sat at, in order of appearance.
 pub(super) fn legs(parts: &Parts, conversations: &[Conversation], numbering: &Numbering) -> Vec<Leg> {
     let others = Others::of(parts, conversations);
-    let mut legs: Vec<Leg> = people(parts)
-        .map(|part| Leg {
-            trunk: numbering.trunk_of(&part.channel).map(ToOwned::to_owned),
-            ..leg(parts, part, &others)
-        })
-        .collect();
+    let mut legs: Vec<Leg> = people(parts).map(|part| leg(parts, part, &others, numbering)).collect();
     // Those that are known from another channel alone were added last.
     legs.sort_by_key(|leg| leg.started_at);
     legs
@@ -171,7 +166,7 @@ impl<'a> Others<'a> {
     }
 }
 
-fn leg<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> Leg {
+fn leg<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>, numbering: &Numbering) -> Leg {
     let role = part.role.unwrap_or(Role::Called);
     let talked_ms = others.talked_ms.get(part.uniqueid.as_str());
     let answered_at = picked_up(part, others);
@@ -182,7 +177,7 @@ fn leg<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> Leg {
         party: part.party.clone(),
         role,
         group: part.group.clone(),
-        trunk: None,
+        trunk: numbering.trunk_of(&part.channel).map(ToOwned::to_owned),
         caller: part.caller.clone(),
         accountcode: part.accountcode.clone(),
         started_at: part.started,

@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Party;
-use super::fold::{Part, Parts, Pinned, endpoint, fill, is_number};
+use super::fold::{Part, Parts, Pinned, endpoint, fill, is_number, is_plumbing};
 use super::legs::{Role, millis};
 use super::order::Placed;
 use crate::event::{Event, Kind};
@@ -29,7 +29,7 @@ pub(super) struct RangFirst {
 pub(super) fn caller(event: &Event) -> Option<Party> {
     let marker = event.fact("origin")?;
     let told = event.fact("num").filter(|n| *n != "unknown");
-    let plumbing = event.channel.starts_with("Local/");
+    let plumbing = is_plumbing(&event.channel);
     let own = endpoint(&event.channel).filter(|own| is_number(own) && !plumbing);
     let number = Some(marker).filter(|m| is_number(m)).or(own).or(told.filter(|_| !plumbing));
     let name = event.fact("name").filter(|_| number.is_some() && told == number);

@@ -42,7 +42,7 @@ pub fn partition(events: &[Event]) -> Partition {
     let families = Families::of(events, &mut names);
     let mut hosts: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for event in events {
-        let (guest, host) = (names.find(&event.uid), names.find(&event.linkedid));
+        let (guest, host) = (names.place(&event.uid), names.place(&event.linkedid));
         let young = born(&event.linkedid).is_none_or(|born| event.at.duration_since(born) <= DAY);
         if guest != host && young {
             hosts.entry(host).or_default().insert(guest);
@@ -68,7 +68,7 @@ fn of_one_name(events: &[Event]) -> Option<Partition> {
 fn parted<'e>(events: &'e [Event], names: &mut Names<'e>) -> Partition {
     let mut calls: BTreeMap<usize, (Option<&'e str>, Vec<usize>)> = BTreeMap::new();
     for (index, event) in events.iter().enumerate() {
-        let (call, linked) = (names.find(&event.uid), names.find(&event.linkedid));
+        let (call, linked) = (names.place(&event.uid), names.place(&event.linkedid));
         let (eldest, of_call) = calls.entry(call).or_default();
         of_call.push(index);
         let linkedid = (linked == call).then_some(event.linkedid.as_str());
@@ -82,7 +82,7 @@ fn parted<'e>(events: &'e [Event], names: &mut Names<'e>) -> Partition {
     for (eldest, of_call) in calls.values() {
         for &index in of_call {
             let event = &events[index];
-            if names.find(&event.uid) != names.find(&event.linkedid) {
+            if names.place(&event.uid) != names.place(&event.linkedid) {
                 let own = event.root.as_deref().or(*eldest).unwrap_or(&event.uid);
                 linkedids.insert(index, own.to_owned());
             }
@@ -118,6 +118,7 @@ impl<'e> Names<'e> {
         self.place(&event.linkedid);
     }
 
+    /// What stands for all that the name goes together with.
     fn place(&mut self, name: &'e str) -> usize {
         let next = self.leads.len();
         let place = *self.places.entry(name).or_insert(next);
@@ -125,10 +126,6 @@ impl<'e> Names<'e> {
             self.leads.push(next);
         }
         self.root(place)
-    }
-
-    fn find(&mut self, name: &'e str) -> usize {
-        self.place(name)
     }
 
     fn root(&mut self, mut place: usize) -> usize {
@@ -181,7 +178,7 @@ impl Families {
     fn of<'e>(events: &'e [Event], names: &mut Names<'e>) -> Families {
         let mut families: HashMap<usize, Family> = HashMap::new();
         for event in events.iter().filter(|event| event.kind != Kind::Seen) {
-            let family = families.entry(names.find(&event.uid)).or_default();
+            let family = families.entry(names.place(&event.uid)).or_default();
             family.last = family.last.max(Some(event.at));
             let channel = names.places.get(event.uid.as_str()).copied().unwrap_or_default();
             family.channels.entry(channel).and_modify(|at| *at = event.at.min(*at)).or_insert(event.at);

@@ -46,7 +46,7 @@ use journal::Journal;
 use pbx::{House, Pbx, Root};
 use scenario::{HOSTILE_MARK, OUTAGE, Played, REFUSED, REFUSED_PLAIN, SCENARIOS, Scenario, TEN};
 use ten::Measured;
-use tries::until_in_time;
+use tries::until_right;
 use verdict::{Row, judge, ms};
 use webhook::Webhook;
 
@@ -215,9 +215,9 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
         Stage::set_up(roots, directory.path(), &wishes.filter, (!wishes.oracle_only).then_some(url))?;
     stage.record.clone_from(&wishes.record);
     let mut rows = stage.plays_in_parallel();
-    rows.extend(until_in_time(|| stage.outage())?);
+    rows.extend(until_right(|| stage.outage())?);
     let mut measured = Vec::new();
-    rows.extend(until_in_time(|| {
+    rows.extend(until_right(|| {
         let mut rows = Vec::new();
         measured = stage.groups_of_ten(&mut rows)?;
         Ok(rows)
@@ -302,7 +302,7 @@ impl Stage {
 
     /// One scenario after another on each Asterisk, the Asterisks side by side.
     fn plays_in_parallel(&self) -> Vec<Row> {
-        let in_time = |play: &dyn Fn() -> Row| until_in_time(|| Ok(vec![play()])).unwrap_or_default();
+        let in_time = |play: &dyn Fn() -> Row| until_right(|| Ok(vec![play()])).unwrap_or_default();
         self.on_each_pbx(|pbx| {
             let mut rows: Vec<Row> = SCENARIOS
                 .iter()

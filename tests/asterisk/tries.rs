@@ -18,18 +18,18 @@ const ALWAYS: usize = 2;
 /// The same for calls that were told wrongly in more than their times.
 const ONE_WRONG_IN: usize = 60;
 
-/// Plays until the times are right, or until it is no accident any more that they are not. The rows of what was thrown
+/// Plays until the call comes out right, or until it is no accident any more that it does not. The rows of what was thrown
 /// away come along, marked.
-pub fn until_in_time(mut play: impl FnMut() -> Result<Vec<Row>>) -> Result<Vec<Row>> {
+pub fn until_right(mut play: impl FnMut() -> Result<Vec<Row>>) -> Result<Vec<Row>> {
     let mut thrown_away = Vec::new();
     let mut tries = 1;
     loop {
         let mut rows = play()?;
-        let noise = tries < MOST && rows.iter().any(|row| !row.wrong.is_empty() || !row.off.is_empty());
+        let again = tries < MOST && rows.iter().any(|row| !row.wrong.is_empty() || !row.off.is_empty());
         for row in &mut rows {
             row.tries = tries;
-            row.thrown_away = noise;
-            if !noise {
+            row.thrown_away = again;
+            if !again {
                 row.wrong.append(&mut row.off);
                 continue;
             }
@@ -39,7 +39,6 @@ pub fn until_in_time(mut play: impl FnMut() -> Result<Vec<Row>>) -> Result<Vec<R
                 println!("{:<8} {}, once more: {}", row.asterisk, row.scenario, row.off.join("; "));
             }
         }
-        let again = rows.iter().any(|row| row.thrown_away);
         thrown_away.append(&mut rows);
         if !again {
             return Ok(thrown_away);
@@ -48,7 +47,7 @@ pub fn until_in_time(mut play: impl FnMut() -> Result<Vec<Row>>) -> Result<Vec<R
     }
 }
 
-/// Drops what was thrown away, but for what is wrong with it beyond its times; says so when there is too much of it to be
+/// Drops what was thrown away, but for what is wrong with its notices; says so when there is too much of it to be
 /// an accident.
 pub fn keep_what_counts(rows: &mut Vec<Row>) -> Option<String> {
     let calls = rows.iter().filter(|row| !row.thrown_away).count();

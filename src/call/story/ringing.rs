@@ -184,18 +184,19 @@ fn takers(call: &Call) -> HashSet<&str> {
 /// What came of a phone that rang; of those that lost the race, or that the caller gave up on, there is nothing
 /// to tell.
 fn outcome(call: &Call, leg: &Leg, words: &Words) -> Option<Line> {
+    let line_that_failed = if leg.outcome == Outcome::Unreachable { failed_line(call, leg) } else { None };
     let id = match leg.outcome {
         Outcome::Answered if leg.role == Role::Called => "answered",
         Outcome::Busy => "busy",
         Outcome::Rejected => "rejected",
-        Outcome::Unreachable if failed_line(call, leg).is_some() => "unreachable-line",
+        Outcome::Unreachable if line_that_failed.is_some() => "unreachable-line",
         Outcome::Unreachable => "unreachable",
         Outcome::NoAnswer => "no-answer",
         _ => return None,
     };
     let at = leg.answered_at.or(leg.ended_at)?;
     let wait = length(leg.ring_ms.unwrap_or(0), words);
-    let trunk = failed_line(call, leg).cloned().unwrap_or_default();
+    let trunk = line_that_failed.cloned().unwrap_or_default();
     Some(line(words, at, id, &[("who", &party(&leg.party, words)), ("wait", &wait), ("line", &trunk)]))
 }
 

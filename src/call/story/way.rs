@@ -40,9 +40,8 @@ fn of(call: &Call, step: &Step, words: &Words) -> Vec<Line> {
         What::Conference { room } => vec![named(words, step, "conference", room.as_deref(), &[])],
         What::Announcement { name } => vec![named(words, step, "announcement", name.as_deref(), &[])],
         What::RangFirst { who, ring_ms } => {
-            let (id, ms) =
-                if ring_ms.is_some() { ("rang-first-for", *ring_ms) } else { ("rang-first", None) };
-            let (who, wait) = (party(who, words), length(ms.unwrap_or(0), words));
+            let id = if ring_ms.is_some() { "rang-first-for" } else { "rang-first" };
+            let (who, wait) = (party(who, words), length(ring_ms.unwrap_or(0), words));
             vec![line(words, at, id, &[("who", &who), ("wait", &wait)])]
         }
         What::PickedUp { by, from } => {
