@@ -16,7 +16,7 @@
 //!
 //! | module | may import from the crate |
 //! |---|---|
-//! | event, config, observe, clock, wire.rs, render.rs, retry.rs | nothing |
+//! | event, config, observe, clock, wire.rs, retry.rs | nothing |
 //! | call | event |
 //! | store | event, call, clock |
 //! | intake | event, call, store, clock |

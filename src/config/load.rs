@@ -153,22 +153,31 @@ impl Layers {
     }
 }
 
-/// `secret_file` is another way to say `secret`; the rest passes.
+/// `secret_file` is another way to say `secret`, also in an element of a repeated section; the rest passes.
 fn with_secret(
     mut setting: Setting,
     open: &impl Fn(&Path) -> Result<String, String>,
 ) -> Result<Setting, String> {
     if setting.key.as_deref() == Some("secret_file") {
-        let path = setting.value.as_str().ok_or("secret_file is the name of a file, in quotes")?;
-        let text = open(&PathBuf::from(path))?;
-        let secret = text.lines().next().unwrap_or_default().trim();
-        if secret.is_empty() {
-            return Err(format!("the first line of {path} is empty, and should be the secret"));
-        }
-        setting.value = Value::String(secret.to_owned());
+        setting.value = secret_in(&setting.value, open)?;
         setting.key = Some("secret".to_owned());
+    } else if let (None, Value::Table(element)) = (&setting.key, &mut setting.value)
+        && let Some(path) = element.remove("secret_file")
+    {
+        element.insert("secret".to_owned(), secret_in(&path, open)?);
     }
     Ok(setting)
+}
+
+/// The first line of the file that `path` names.
+fn secret_in(path: &Value, open: &impl Fn(&Path) -> Result<String, String>) -> Result<Value, String> {
+    let path = path.as_str().ok_or("secret_file is the name of a file, in quotes")?;
+    let text = open(&PathBuf::from(path))?;
+    let secret = text.lines().next().unwrap_or_default().trim();
+    if secret.is_empty() {
+        return Err(format!("the first line of {path} is empty, and should be the secret"));
+    }
+    Ok(Value::String(secret.to_owned()))
 }
 
 fn from_file(

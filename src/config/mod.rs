@@ -3,15 +3,17 @@
 //! `asset/default.toml` is the documentation of every key and the default at once: it is read first, then the
 //! administrator's file, then `CALLJOURNAL_SECTION__KEY` of the environment. Knows nothing of what the keys do.
 //!
-//! - this file: the keys as types
+//! - this file: the keys as types, but for [`Endpoint`]
 //! - `load.rs`: the layers, and what is refused with which words
 //! - `rules.rs`: what must hold beyond the types
 //! - `schema.rs`: which keys there are
 
+mod endpoint;
 mod load;
 mod rules;
 mod schema;
 
+pub use endpoint::{Auth, Endpoint, Format};
 pub use load::{Loaded, Refused, load};
 
 use std::net::{IpAddr, SocketAddr};
@@ -218,36 +220,18 @@ pub struct Push {
     pub ack_timeout_ms: u64,
 }
 
-/// `[[notify]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Endpoint {
-    /// The endpoint's name: what was to be delivered is kept under it.
-    pub name: String,
-    /// Where to post: `http://` or `https://`.
-    pub url: String,
-    /// Kinds of notices that are wanted; corrections come with `call.ended`.
-    #[serde(default = "call_ended")]
-    pub notices: Vec<String>,
-    /// Time limit of one attempt, in milliseconds.
-    #[serde(default = "ten_seconds")]
-    pub timeout_ms: u64,
-}
-
-fn call_ended() -> Vec<String> {
-    vec!["call.ended".to_owned()]
-}
-
-fn ten_seconds() -> u64 {
-    10_000
-}
-
 /// A text that never appears in a log, an error or a debug print.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
+    /// A text that is one.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
     /// The text itself, for the one place that compares or sends it.
     #[must_use]
     pub fn reveal(&self) -> &str {

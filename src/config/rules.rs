@@ -135,7 +135,7 @@ mod tests {
 
     fn endpoint(name: &str, url: &str, notice: &str) -> super::super::Endpoint {
         let (name, url, notices) = (name.to_owned(), url.to_owned(), vec![notice.to_owned()]);
-        super::super::Endpoint { name, url, notices, timeout_ms: 1 }
+        super::super::Endpoint { name, url, notices, timeout_ms: 1, ..Default::default() }
     }
 
     #[test]

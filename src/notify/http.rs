@@ -1,4 +1,4 @@
-//! One POST to one receiver, bounded in time and in what is read of the answer.
+//! One request to one receiver, bounded in time and in what is read of the answer.
 //!
 //! No redirects are followed: an endpoint gets what is configured, nowhere else. Where something fails, the text
 //! says what to do about it, and never shows more of a URL than scheme, host and port: the rest may be secret.
@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::percent_decode_str;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::format::Message;
 use crate::clock::Stopwatch;
 
 /// Most bytes that are read of an answer; a longer one costs its connection.
@@ -62,6 +63,8 @@ pub struct Reply {
     pub what: String,
     /// The start of the receiver's text, one line.
     pub text: String,
+    /// The same as it came, for a format that reads it.
+    pub body: Vec<u8>,
 }
 
 impl Receiver {
@@ -127,22 +130,16 @@ impl Client {
         Client(client)
     }
 
-    /// Posts `body`; everything together takes no longer than `limit`.
-    pub async fn post(
-        &self,
-        to: &Receiver,
-        headers: impl IntoIterator<Item = (&'static str, String)>,
-        body: String,
-        limit: Duration,
-    ) -> Reply {
-        let mut request = Request::post(to.uri.clone());
-        for (name, value) in headers {
+    /// Sends `message` to `to`, which is the place in its URL; everything together takes no longer than `limit`.
+    pub async fn send(&self, to: &Receiver, message: Message, limit: Duration) -> Reply {
+        let mut request = Request::builder().method(message.method.as_str()).uri(to.uri.clone());
+        for (name, value) in message.headers {
             request = request.header(name, value);
         }
         if let Some(authorization) = &to.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let request = match request.body(Full::from(body)) {
+        let request = match request.body(Full::from(message.body)) {
             Ok(request) => request,
             Err(error) => return Reply::nothing(format!("the request cannot be made: {error}")),
         };
@@ -169,8 +166,22 @@ impl Default for Client {
 }
 
 impl Reply {
-    fn nothing(what: String) -> Reply {
-        Reply { status: None, retry_after: None, what, text: String::new() }
+    /// There was no answer.
+    #[must_use]
+    pub fn nothing(what: String) -> Reply {
+        Reply { status: None, retry_after: None, what, text: String::new(), body: Vec::new() }
+    }
+
+    /// Nothing had to be asked: as good as delivered.
+    #[must_use]
+    pub fn done(what: &str) -> Reply {
+        Reply { status: Some(204), ..Reply::nothing(what.to_owned()) }
+    }
+
+    /// It cannot be asked, now or later: as if refused.
+    #[must_use]
+    pub fn wrong(what: String) -> Reply {
+        Reply { status: Some(400), ..Reply::nothing(what) }
     }
 
     async fn read(response: Response<Incoming>, from: &Receiver, left: Duration) -> Reply {
@@ -187,7 +198,7 @@ impl Reply {
         let mut bytes = Vec::new();
         // What is missing of the text, or why, changes nothing: the status was told.
         let _ = tokio::time::timeout(left, read_start(response.into_body(), &mut bytes)).await;
-        Reply { status: Some(status.as_u16()), retry_after, what, text: one_line(&bytes) }
+        Reply { status: Some(status.as_u16()), retry_after, what, text: one_line(&bytes), body: bytes }
     }
 }
 

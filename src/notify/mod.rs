@@ -2,10 +2,10 @@
 //!
 //! Each endpoint has its own leases and its own few attempts at a time, and one that fails gets a single one, so
 //! that no endpoint waits for another. Whatever dies on the way is tried again when its lease is over, under the
-//! same id. When to try again is in [`retry`], what is sent in [`render`], how in [`http`].
+//! same id. When to try again is in [`retry`], what is sent in [`mod@format`], how in [`http`].
 
+pub mod format;
 pub mod http;
-pub mod render;
 pub mod retry;
 
 use std::collections::HashMap;
@@ -19,8 +19,9 @@ use metrics::{counter, gauge, histogram};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
+use self::format::{Letter, Memory, Step, Task};
 use self::http::{Client, Receiver, Reply};
 use self::retry::{Answer, Verdict};
 use crate::clock::{Clock, Stopwatch};
@@ -66,7 +67,7 @@ struct Shared {
 
 /// An endpoint that is configured.
 struct Target {
-    receiver: Receiver,
+    endpoint: Arc<Endpoint>,
     limit: Duration,
     running: usize,
     /// Whether its last attempt failed.
@@ -75,8 +76,7 @@ struct Target {
 
 /// An attempt that is ours to make.
 struct Attempt {
-    endpoint: String,
-    receiver: Receiver,
+    endpoint: Arc<Endpoint>,
     limit: Duration,
     lease: String,
     leased: Leased,
@@ -101,16 +101,10 @@ impl Notifier {
     pub fn new(store: Store, clock: Clock, endpoints: Vec<Endpoint>) -> Notifier {
         let mut targets = HashMap::new();
         for endpoint in endpoints {
-            match Receiver::parse(&endpoint.url) {
-                Ok(receiver) => {
-                    let limit = Duration::from_millis(endpoint.timeout_ms.max(1));
-                    let target = Target { receiver, limit, running: 0, failing: false };
-                    targets.entry(endpoint.name).or_insert(target);
-                }
-                Err(reason) => {
-                    error!(endpoint = endpoint.name, "nothing can be delivered to this endpoint: {reason}");
-                }
-            }
+            let limit = Duration::from_millis(endpoint.timeout_ms.max(1));
+            let name = endpoint.name.clone();
+            let target = Target { endpoint: Arc::new(endpoint), limit, running: 0, failing: false };
+            targets.entry(name).or_insert(target);
         }
         let node = RandomState::new().hash_one(clock.now());
         let shared = Shared { store, clock, client: Client::new(), node, leases: AtomicU64::new(0) };
@@ -181,9 +175,8 @@ impl Notifier {
             let (lease, leased) = self.shared.lease(&name, target.limit, free).await?;
             for leased in leased {
                 target.running += 1;
-                let (receiver, limit) = (target.receiver.clone(), target.limit);
-                let attempt =
-                    Attempt { endpoint: name.clone(), receiver, limit, lease: lease.clone(), leased };
+                let (endpoint, limit) = (target.endpoint.clone(), target.limit);
+                let attempt = Attempt { endpoint, limit, lease: lease.clone(), leased };
                 running.begin(name.clone(), self.shared.clone().attempt(attempt));
             }
         }
@@ -271,12 +264,10 @@ impl Shared {
         Ok((lease, leased.await?))
     }
 
-    async fn attempt(self: Arc<Self>, mut attempt: Attempt) -> Ended {
-        let begun = self.clock.now();
-        let headers = render::headers(&attempt.leased.notice, begun);
-        let body = std::mem::take(&mut attempt.leased.body);
-        let reply = self.client.post(&attempt.receiver, headers, body, attempt.limit).await;
+    async fn attempt(self: Arc<Self>, attempt: Attempt) -> Ended {
+        let reply = self.tell(&attempt).await;
         let Attempt { endpoint, leased, .. } = &attempt;
+        let endpoint = &endpoint.name;
 
         let now = self.clock.now();
         let verdict = judge(&reply, endpoint, leased, now);
@@ -291,9 +282,39 @@ impl Shared {
         Ended { verdict, what }
     }
 
+    /// Takes the steps that the endpoint's format asks for, and answers with the last one's reply.
+    async fn tell(&self, attempt: &Attempt) -> Reply {
+        let Attempt { endpoint, limit, leased, .. } = attempt;
+        let letter = match letter(leased) {
+            Ok(letter) => letter,
+            Err(reason) => return Reply::wrong(reason),
+        };
+        let memory = Memory::new();
+        let mut reply = Reply::wrong(format!("the format asked for more than {} steps", format::MOST_STEPS));
+        for _ in 0..format::MOST_STEPS {
+            let task = Task { endpoint, letter: &letter, memory: &memory, at: self.clock.now() };
+            reply = match format::next(&task) {
+                Ok(Step::Send(message)) => match Receiver::parse(&message.url) {
+                    Ok(to) => self.client.send(&to, message, *limit).await,
+                    Err(reason) => return Reply::wrong(reason),
+                },
+                Ok(Step::Run(_)) => return Reply::wrong("no programs are run yet".to_owned()),
+                Ok(Step::Nothing(why)) => return Reply::done(why),
+                Err(reason) => return Reply::wrong(reason),
+            };
+            let heard = format::heard(&task, &reply);
+            reply.status = heard.means.or(reply.status);
+            if !heard.more {
+                break;
+            }
+        }
+        reply
+    }
+
     /// What cannot be recorded is sent again when the lease is over: better twice than never.
     async fn record(&self, attempt: Attempt, verdict: Verdict, reply: Reply, now: Timestamp) {
         let Attempt { endpoint, lease, leased, .. } = attempt;
+        let endpoint = endpoint.name.clone();
         let record = match verdict {
             Verdict::Again(wait) => Record::Again(later(now, wait)),
             verdict => Record::Done { outcome: verdict.as_str() },
@@ -321,6 +342,13 @@ impl Shared {
         let Leased { notice, call, kind, .. } = leased;
         warn!(notice, call, kind, endpoint, "an outcome could not be recorded; the notice may be sent again");
     }
+}
+
+fn letter(leased: &Leased) -> Result<Letter, String> {
+    let body =
+        serde_json::from_str(&leased.body).map_err(|e| format!("what was written down is no JSON: {e}"))?;
+    let Leased { notice, call, kind, created, .. } = leased;
+    Ok(Letter { id: notice.clone(), call: call.clone(), kind: kind.clone(), created: *created, body })
 }
 
 fn judge(reply: &Reply, endpoint: &str, leased: &Leased, now: Timestamp) -> Verdict {

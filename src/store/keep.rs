@@ -11,7 +11,8 @@ use jiff::Timestamp;
 
 use super::filter::{self, Filter, Page};
 use super::schema::{
-    call_aliases, calls, cdr, deliveries, endings, events, guests, legs, members, notices, set_aside,
+    attempts, call_aliases, calls, cdr, deliveries, endings, endpoint_marks, events, guests, legs, members,
+    notices, set_aside,
 };
 use super::{Db, Lane, Store, StoreError, hold};
 
@@ -127,9 +128,11 @@ fn forget(db: &mut Db, doomed: &Doomed, ids: Vec<String>) -> Result<usize, Store
     let told: Vec<String> =
         notices::table.filter(notices::call_id.eq_any(&ids)).select(notices::id).load(db)?;
     for some in told.chunks(ROWS_AT_ONCE) {
+        diesel::delete(attempts::table.filter(attempts::notice_id.eq_any(some))).execute(db)?;
         diesel::delete(deliveries::table.filter(deliveries::notice_id.eq_any(some))).execute(db)?;
         diesel::delete(notices::table.filter(notices::id.eq_any(some))).execute(db)?;
     }
+    diesel::delete(endpoint_marks::table.filter(endpoint_marks::call_id.eq_any(&ids))).execute(db)?;
     let nullable = ids.iter().map(Some);
     diesel::delete(events::table.filter(events::call_id.eq_any(nullable))).execute(db)?;
     diesel::delete(members::table.filter(members::call_id.eq_any(&ids))).execute(db)?;

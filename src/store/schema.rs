@@ -178,6 +178,46 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    endpoints (name) {
+        name -> Text,
+        doc -> Text,
+        created_us -> BigInt,
+    }
+}
+
+diesel::table! {
+    endpoint_states (name) {
+        name -> Text,
+        state -> Text,
+        since_us -> BigInt,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    endpoint_marks (endpoint, call_id, name) {
+        endpoint -> Text,
+        call_id -> Text,
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    attempts (notice_id, endpoint, n) {
+        notice_id -> Text,
+        endpoint -> Text,
+        n -> Integer,
+        at_us -> BigInt,
+        took_us -> BigInt,
+        outcome -> Text,
+        status -> Nullable<Integer>,
+        detail -> Text,
+        answer -> Text,
+    }
+}
+
 diesel::joinable!(deliveries -> notices (notice_id));
 diesel::allow_tables_to_appear_in_same_query!(deliveries, notices);
 diesel::allow_tables_to_appear_in_same_query!(calls, legs);

@@ -144,7 +144,13 @@ impl Site {
 
     fn sends_to(&mut self, name: &str, url: &str, timeout_ms: u64) {
         let notices = vec!["call.ended".to_owned()];
-        self.endpoints.push(Endpoint { name: name.to_owned(), url: url.to_owned(), notices, timeout_ms });
+        self.endpoints.push(Endpoint {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            notices,
+            timeout_ms,
+            ..Endpoint::default()
+        });
     }
 
     /// Writes notice number `id` of a call, as the settling does.

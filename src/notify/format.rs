@@ -1,0 +1,106 @@
+//! What a receiver is told, in the form that it reads: one file for each format.
+//!
+//! Pure. A notice and what is remembered of its call come in, the next step comes out; what was answered comes in,
+//! what follows from it comes out. Nothing here knows sockets, processes, the outbox or the schedule.
+
+mod standard;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::http::Reply;
+use crate::config::{Endpoint, Format};
+
+/// Who we say we are.
+pub const USER_AGENT: &str = concat!("calljournal/", env!("CARGO_PKG_VERSION"));
+
+/// Most steps that one attempt takes: a format that asks for more is broken.
+pub const MOST_STEPS: usize = 4;
+
+/// A notice as it lies in the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letter {
+    /// The same at each attempt.
+    pub id: String,
+    /// The call's id at present.
+    pub call: String,
+    /// `call.ended` and so on.
+    pub kind: String,
+    /// When its cause was settled.
+    pub created: Timestamp,
+    /// What was written down with it: `type`, `timestamp`, `data`.
+    pub body: Value,
+}
+
+/// What a format remembers of a call, from one notice to the next, over restarts.
+pub type Memory = BTreeMap<String, String>;
+
+/// One notice that is to be told to one receiver.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// To whom.
+    pub endpoint: &'a Endpoint,
+    /// What.
+    pub letter: &'a Letter,
+    /// What is remembered of its call.
+    pub memory: &'a Memory,
+    /// The time of the attempt.
+    pub at: Timestamp,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// This format has no words for this notice, or all is said; why.
+    Nothing(&'static str),
+    /// Send this.
+    Send(Message),
+    /// Run the endpoint's program with this on its standard input.
+    Run(String),
+}
+
+/// One HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// `POST` mostly.
+    pub method: String,
+    /// The whole address.
+    pub url: String,
+    /// Names and values; the receiver's authorization is added by who sends.
+    pub headers: Vec<(String, String)>,
+    /// What is sent.
+    pub body: String,
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// To be remembered of the call, before anything else is done.
+    pub remember: Vec<(String, String)>,
+    /// Whether there is one more step for this notice.
+    pub more: bool,
+    /// A status that says better what the receiver meant than the one it sent: some answer 200 and an error inside.
+    pub means: Option<u16>,
+}
+
+/// The next step for a notice.
+///
+/// # Errors
+/// Why it cannot be told in this format, and what to change.
+pub fn next(task: &Task<'_>) -> Result<Step, String> {
+    match task.endpoint.format {
+        Format::Standard => standard::next(task),
+        other => Err(format!("the format {other:?} is not there yet")),
+    }
+}
+
+/// What follows from the answer to a step.
+#[must_use]
+pub fn heard(task: &Task<'_>, _reply: &Reply) -> Heard {
+    match task.endpoint.format {
+        Format::Standard => Heard::default(),
+        _ => Heard::default(),
+    }
+}
