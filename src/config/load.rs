@@ -391,8 +391,8 @@ mod tests {
         assert!(said.contains("cj.toml, line 4: http.listen: "), "{said}");
         let said = complaint("", &[("CALLJOURNAL_CALL__GRACE_MS", "soon")]);
         assert!(said.starts_with("CALLJOURNAL_CALL__GRACE_MS: call.grace_ms: "), "{said}");
-        let said = complaint("[[notify]]\nname = \"crm\"\n", &[]);
-        assert!(said.contains("cj.toml, line 1: notify: missing field `url`"), "{said}");
+        let said = complaint("[[notify]]\nurl = \"http://crm/\"\n", &[]);
+        assert!(said.contains("cj.toml, line 1: notify: missing field `name`"), "{said}");
         let said = complaint("[agi]\nlisten = \n", &[]);
         assert!(said.starts_with("cj.toml, line 2: "), "{said}");
     }
@@ -406,6 +406,10 @@ mod tests {
             assert_eq!(loaded.config.agi.secret.as_ref().unwrap().reveal(), "s3cret");
             assert!(!format!("{loaded:?}").contains("s3cret"));
         }
+        let element = "[[notify]]\nname = \"crm\"\nurl = \"http://crm/\"\nsecret_file = \"/secret\"\n";
+        let loaded = read_text(element, &[]).unwrap();
+        assert_eq!(loaded.config.notify[0].secret[0].reveal(), "s3cret");
+        assert!(!format!("{loaded:?}").contains("s3cret"));
         let said = complaint("[agi]\nsecret_file = \"/absent\"\n", &[]);
         assert_eq!(said, "cj.toml, line 2: /absent cannot be read: not there");
     }
