@@ -16,13 +16,13 @@
 //!
 //! | module | may import from the crate |
 //! |---|---|
-//! | event, config, observe, clock, wire.rs, retry.rs | nothing |
+//! | event, config, observe, clock, caller, wire.rs, retry.rs | nothing |
 //! | call | event |
 //! | store | event, call, clock |
 //! | intake | event, call, store, clock |
-//! | feed | event, intake, clock, config |
+//! | feed | event, intake, clock, config, caller |
 //! | notify | store, clock, config |
-//! | api | store, event, call, config, notify, observe |
+//! | api | store, event, call, config, notify, observe, clock, caller |
 //! | serve | everything |
 //! | cli | everything but api |
 //!
@@ -44,6 +44,7 @@ pub mod notify;
 pub mod api;
 pub mod cli;
 
+pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod observe;

@@ -15,6 +15,7 @@ mod schema;
 
 pub use endpoint::{Auth, Endpoint, Format};
 pub use load::{Loaded, Refused, load};
+pub use rules::complaints_of;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

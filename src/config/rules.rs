@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Loaded;
+use super::{Endpoint, Loaded};
 
 /// The notices that this version sends.
 const NOTICES: [&str; 3] = ["call.ended", "call.corrected", "call.merged"];
@@ -98,27 +98,36 @@ fn check_endpoints(loaded: &Loaded, complaints: &mut Vec<String>) {
     for endpoint in &loaded.config.notify {
         let name = &endpoint.name;
         let mut refuse = |why: String| complaints.push(format!("[[notify]] {name:?}: {why}"));
-        if name.is_empty() {
-            refuse("name must not be empty".to_owned());
-        }
         if !names.insert(name) {
             refuse(
                 "there are two of this name; deliveries are kept by name, so give each its own".to_owned(),
             );
         }
-        let host = ["http://", "https://"].iter().find_map(|scheme| endpoint.url.strip_prefix(scheme));
-        if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
-            refuse("url must be http:// or https:// and a host".to_owned());
-        }
-        if endpoint.timeout_ms == 0 {
-            refuse("timeout_ms must be at least 1".to_owned());
-        }
-        for notice in &endpoint.notices {
-            if !NOTICES.contains(&notice.as_str()) {
-                refuse(format!("no such notice: {notice}; there are {}", NOTICES.join(", ")));
-            }
+        complaints_of(endpoint).into_iter().for_each(refuse);
+    }
+}
+
+/// What cannot work about one receiver, wherever it was written down.
+#[must_use]
+pub fn complaints_of(endpoint: &Endpoint) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut refuse = |why: String| complaints.push(why);
+    if endpoint.name.is_empty() {
+        refuse("name must not be empty".to_owned());
+    }
+    let host = ["http://", "https://"].iter().find_map(|scheme| endpoint.url.strip_prefix(scheme));
+    if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+        refuse("url must be http:// or https:// and a host".to_owned());
+    }
+    if endpoint.timeout_ms == 0 {
+        refuse("timeout_ms must be at least 1".to_owned());
+    }
+    for notice in &endpoint.notices {
+        if !NOTICES.contains(&notice.as_str()) {
+            refuse(format!("no such notice: {notice}; there are {}", NOTICES.join(", ")));
         }
     }
+    complaints
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! same id. When to try again is in [`retry`], what is sent in [`mod@format`], how in [`http`].
 
 pub mod format;
+pub mod guard;
 pub mod http;
 pub mod retry;
 

@@ -6,6 +6,7 @@
 //! - [`hold`]: which node works on what
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
+//! - [`endpoints`]: receivers that subscribed over HTTP
 //! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
@@ -18,6 +19,7 @@ mod bulk;
 pub mod calls;
 mod db;
 pub mod delivery;
+pub mod endpoints;
 pub mod filter;
 pub mod follow;
 pub mod hold;

@@ -13,18 +13,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, RawPathParams, Request, State};
-use axum::http::{HeaderMap, StatusCode, header, uri::Authority};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post as on_post};
 use http_body_util::BodyExt;
 use metrics::{counter, histogram};
-use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use self::post::{Answer, Read, Route};
 use super::agi::complaints::Complaints;
+use crate::caller;
 use crate::clock::{Clock, Stopwatch};
 use crate::config;
 use crate::event::Event;
@@ -42,9 +42,6 @@ const MOST_UNREAD: usize = 4 << 20;
 
 /// In which a body comes. curl and PHP send it at once.
 const BODY_TIME: Duration = Duration::from_secs(2);
-
-/// Headers of proxies: behind one, the peer's address says nothing.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /// What the routes need.
 pub struct Desk {
@@ -112,7 +109,10 @@ async fn admit(
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
     let secret = path.iter().find(|(name, _)| *name == "secret").map(|(_, told)| told);
     let may = match secret {
-        Some(told) => knows(shared.desk.push.secret.as_ref(), told),
+        Some(told) => {
+            let ours = shared.desk.push.secret.as_ref();
+            ours.is_some_and(|ours| caller::same_secret(ours.reveal(), told))
+        }
         None => peer.is_some_and(|peer| may_by_address(peer, &shared.desk.push.allow, request.headers())),
     };
     if may {
@@ -128,26 +128,10 @@ async fn admit(
     )
 }
 
-/// Whether `told` is the secret; takes as long for a wrong one, however much of it is right.
-fn knows(secret: Option<&config::Secret>, told: &str) -> bool {
-    secret.is_some_and(|secret| Sha256::digest(secret.reveal()) == Sha256::digest(told))
-}
-
-/// Whether a peer may post without the secret. What came through a proxy says nothing by its address, and what
-/// a browser was made to send by somebody's page carries `Origin`, or a foreign name as `Host`.
+/// Whether a peer may post without the secret.
 fn may_by_address(peer: IpAddr, allow: &[ipnet::IpNet], headers: &HeaderMap) -> bool {
-    if headers.contains_key(header::ORIGIN) || FORWARDED.iter().any(|name| headers.contains_key(*name)) {
-        return false;
-    }
-    (peer.is_loopback() && headers.get(header::HOST).is_none_or(is_loopback))
-        || allow.iter().any(|network| network.contains(&peer))
-}
-
-fn is_loopback(host: &header::HeaderValue) -> bool {
-    let Some(host) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return false };
-    let name = host.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    caller::is_local(peer, headers)
+        || (caller::speaks_for_itself(headers) && allow.iter().any(|network| network.contains(&peer)))
 }
 
 impl Shared {
