@@ -1,7 +1,15 @@
-//! The HTTP port: is the process healthy, is it ready, what has it counted.
+//! The HTTP port: is the process healthy, is it ready, what has it counted; and who subscribes to notices.
 //!
-//! Reads only. Knows HTTP and how to bound it: few connections, small heads, no bodies, one request a connection
-//! and little time for it. What "healthy" means is asked of whoever wires the parts.
+//! Knows HTTP and how to bound it: few connections, small heads and bodies, one request a connection and little time
+//! for it. What "healthy" means is asked of whoever wires the parts.
+//!
+//! - this file: the server, health and metrics
+//! - [`endpoints`]: receivers that subscribe; `subscribe.rs`: the same in another shape
+//! - `who.rs`: who may ask
+
+pub mod endpoints;
+mod subscribe;
+mod who;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,26 +17,34 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{Request, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::Token;
 use crate::observe::Metrics;
+use crate::store::StoreError;
 
 /// Requests at one time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 32;
 /// A request's head in bytes, and the time in which it comes.
 const HEAD: usize = 16 * 1024;
 const HEAD_TIME: Duration = Duration::from_secs(5);
+/// A request's body in bytes, and the time in which it comes.
+const BODY: usize = 64 * 1024;
+const BODY_TIME: Duration = Duration::from_secs(5);
 /// From the connection to its end.
 const CONNECTION_TIME: Duration = Duration::from_secs(15);
 /// A database that takes longer to answer is not healthy.
@@ -68,6 +84,14 @@ pub fn router(pages: Pages) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(pages)
+}
+
+/// The routes for who subscribes, behind the check of who it is.
+pub fn subscriptions(desk: endpoints::Desk, tokens: Vec<Token>) -> Router {
+    endpoints::router()
+        .merge(subscribe::router())
+        .route_layer(from_fn_with_state(Arc::new(tokens), who::admit))
+        .with_state(desk)
 }
 
 /// Asks whether the process does its work, and does not wait for ever.
@@ -114,6 +138,53 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 async fn metrics(State(pages): State<Pages>) -> Response {
     let version = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (version, pages.metrics.render()).into_response()
+}
+
+/// An answer that says what went wrong.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+fn problem(status: StatusCode, detail: &str) -> Problem {
+    Problem { status, detail: detail.to_owned() }
+}
+
+impl Problem {
+    /// What the database says is for the log; who asks cannot mend it.
+    fn of_store(error: StoreError) -> Problem {
+        tracing::warn!(%error, "http: a request could not be answered");
+        problem(StatusCode::SERVICE_UNAVAILABLE, "the database did not answer: try again later")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, kind, format!("{body}\n")).into_response()
+    }
+}
+
+/// The JSON that a request carries.
+async fn body_of(request: axum::extract::Request) -> Result<Value, Problem> {
+    let read = Limited::new(request.into_body(), BODY).collect();
+    let Ok(read) = tokio::time::timeout(BODY_TIME, read).await else {
+        return Err(problem(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"));
+    };
+    let Ok(body) = read else {
+        let detail = format!("the body was cut off, or has more than {BODY} bytes");
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, &detail));
+    };
+    serde_json::from_slice(&body.to_bytes())
+        .map_err(|error| problem(StatusCode::BAD_REQUEST, &format!("the body is no JSON: {error}")))
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {

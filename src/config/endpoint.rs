@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use super::Secret;
@@ -75,6 +76,10 @@ pub struct Endpoint {
     /// [`Format::Command`]: the program and its arguments.
     #[serde(default)]
     pub command: Vec<String>,
+    /// The networks that it may be in beside public addresses, for one that subscribed over HTTP. `None`, for those of
+    /// the configuration file: it may be anywhere.
+    #[serde(skip)]
+    pub reach: Option<Vec<IpNet>>,
 }
 
 /// In which form a receiver is told.

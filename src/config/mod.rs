@@ -15,7 +15,7 @@ mod schema;
 
 pub use endpoint::{Auth, Endpoint, Format};
 pub use load::{Loaded, Refused, load};
-pub use rules::complaints_of;
+pub use rules::{LOCAL, complaints_of, is_plain_name};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,11 @@ pub struct Config {
     /// Where notices go.
     #[serde(default)]
     pub notify: Vec<Endpoint>,
+    /// Receivers that make themselves known over HTTP.
+    pub subscribe: Subscribe,
+    /// Who may use the HTTP interface from other machines.
+    #[serde(default)]
+    pub token: Vec<Token>,
 }
 
 impl Default for Config {
@@ -219,6 +224,26 @@ pub struct Push {
     pub secret: Option<Secret>,
     /// From the post to the answer, in milliseconds; later the answer is that it could not be saved.
     pub ack_timeout_ms: u64,
+}
+
+/// `[subscribe]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscribe {
+    /// Networks that a receiver may be in, beside public addresses.
+    pub reach: Vec<IpNet>,
+    /// Receivers that one token may have.
+    pub most: usize,
+}
+
+/// `[[token]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Whose it is: what was made with it belongs to this name.
+    pub name: String,
+    /// What is sent as `Authorization: Bearer`.
+    pub secret: Secret,
 }
 
 /// A text that never appears in a log, an error or a debug print.

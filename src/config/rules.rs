@@ -7,6 +7,9 @@ use super::{Endpoint, Loaded};
 /// The notices that this version sends.
 const NOTICES: [&str; 3] = ["call.ended", "call.corrected", "call.merged"];
 
+/// Whose things are that were made from this machine, without a token.
+pub const LOCAL: &str = "local";
+
 /// A hundred years.
 const MOST_DAYS: u32 = 36_500;
 
@@ -91,6 +94,31 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
         refuse("push.pbx", "is empty; leave it out where the name is that of [pbx]".to_owned());
     }
     check_endpoints(loaded, complaints);
+    check_tokens(loaded, complaints);
+}
+
+fn check_tokens(loaded: &Loaded, complaints: &mut Vec<String>) {
+    let mut names = BTreeSet::new();
+    for token in &loaded.config.token {
+        let name = &token.name;
+        let mut refuse = |why: &str| complaints.push(format!("[[token]] {name:?}: {why}"));
+        if !is_plain_name(name) || name == LOCAL {
+            refuse("name must be 1 to 64 of A-Z a-z 0-9 . _ - and not \"local\"");
+        }
+        if !names.insert(name) {
+            refuse("there are two of this name; give each its own");
+        }
+        if token.secret.reveal().len() < 16 || token.secret.reveal().contains(char::is_whitespace) {
+            refuse("secret must have 16 characters or more and no spaces: openssl rand -hex 16");
+        }
+    }
+}
+
+/// Whether a name can stand in an address as it is: 1 to 64 letters, digits, dots, lines and dashes.
+#[must_use]
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('.')
 }
 
 fn check_endpoints(loaded: &Loaded, complaints: &mut Vec<String>) {
@@ -172,6 +200,23 @@ mod tests {
         assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
         let nameless = super::super::Trunk { channel: "PJSIP/a-*".into(), name: String::new() };
         assert!(complaints(|c| c.trunk = vec![nameless]).contains("PJSIP/a-*"));
+    }
+
+    #[test]
+    fn a_token_has_a_name_of_its_own_and_cannot_be_guessed() {
+        let token = |name: &str, secret: &str| super::super::Token {
+            name: name.into(),
+            secret: super::super::Secret::new(secret),
+        };
+        let good = token("crm", "0123456789abcdef");
+        assert_eq!(complaints(|c| c.token = vec![good.clone()]), "");
+        assert!(complaints(|c| c.token = vec![good.clone(), good.clone()]).contains("two of this name"));
+        for bad in [token("crm", "short"), token("crm", "0123456789 abcdef")] {
+            assert!(complaints(|c| c.token = vec![bad]).contains("secret must"));
+        }
+        for name in ["", "local", "a b", "../x", &"a".repeat(65)] {
+            assert!(complaints(|c| c.token = vec![token(name, "0123456789abcdef")]).contains("name must"));
+        }
     }
 
     #[test]

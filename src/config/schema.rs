@@ -24,7 +24,7 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 11] = [
+        let keys: [(&str, &[&str]); 13] = [
             ("agi", fields::<super::Agi>()),
             ("http", fields::<super::Http>()),
             ("store", fields::<super::Store>()),
@@ -36,6 +36,8 @@ impl Schema {
             ("pbx", fields::<super::Pbx>()),
             ("push", fields::<super::Push>()),
             ("notify", fields::<Endpoint>()),
+            ("subscribe", fields::<super::Subscribe>()),
+            ("token", fields::<super::Token>()),
         ];
         let with_files = |keys: &[&'static str]| {
             let file = keys.contains(&"secret").then_some("secret_file");
@@ -51,7 +53,7 @@ impl Schema {
 
     /// Whether the section is an array of tables.
     pub(super) fn repeated(&self, section: &str) -> bool {
-        ["notify", "trunk"].contains(&section)
+        ["notify", "trunk", "token"].contains(&section)
     }
 
     pub(super) fn default_of(&self, section: &str, key: &str) -> Option<&Value> {

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -88,6 +89,13 @@ impl Receiver {
         parts.authority = Some(host);
         let uri = Uri::from_parts(parts).map_err(|e| format!("the url is none: {e}"))?;
         Ok(Receiver { uri, authorization, place })
+    }
+
+    /// The host, where it is written as an address: no resolver is asked for it.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        let host = self.uri.host().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
 
     /// Scheme, host and port: all of it that may be shown.

@@ -8,6 +8,7 @@ pub mod format;
 pub mod guard;
 pub mod http;
 pub mod retry;
+pub mod subscribed;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

@@ -6,6 +6,8 @@
 mod cli;
 #[path = "crash.rs"]
 mod crash;
+#[path = "endpoints.rs"]
+mod endpoints;
 #[path = "intake.rs"]
 pub mod intake;
 #[path = "keep.rs"]
