@@ -49,6 +49,13 @@ pub struct Endpoint {
     /// Language of the story, `en` or `ru`; where it is not set, that of `[call]`.
     #[serde(default)]
     pub locale: Option<String>,
+    /// Zone in which the receiver reads times that carry none, `system` or an IANA name; where it is not set, that of
+    /// `[call]`.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// The address below which recordings can be fetched.
+    #[serde(default)]
+    pub record_url: Option<String>,
     /// What [`Format::Standard`] signs with: `whsec_` and base64. Of several, while one replaces the other, each signs.
     #[serde(default, deserialize_with = "one_or_more")]
     pub secret: Vec<Secret>,

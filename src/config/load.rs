@@ -110,7 +110,8 @@ fn read(
             complaints.push(format!("{origin}: {complaint}"));
         }
     }
-    let loaded = Loaded { config: layers.config, set: layers.set };
+    let mut loaded = Loaded { config: layers.config, set: layers.set };
+    loaded.config.inherit();
     if complaints.is_empty() {
         super::rules::check(&loaded, &mut complaints);
     }

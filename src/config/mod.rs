@@ -70,6 +70,15 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// What a receiver does not say for itself is as `[call]` has it.
+    fn inherit(&mut self) {
+        for endpoint in &mut self.notify {
+            endpoint.timezone.get_or_insert_with(|| self.call.timezone.clone());
+        }
+    }
+}
+
 /// `[agi]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,13 @@
 //! Pure. A notice and what is remembered of its call come in, the next step comes out; what was answered comes in,
 //! what follows from it comes out. Nothing here knows sockets, processes, the outbox or the schedule.
 
+mod ast_cdr;
+#[cfg(test)]
+mod sample;
+mod so_far;
 mod standard;
+mod told;
+mod vpbx;
 
 use std::collections::BTreeMap;
 
@@ -34,7 +40,8 @@ pub struct Letter {
     pub body: Value,
 }
 
-/// What a format remembers of a call, from one notice to the next, over restarts.
+/// What a format remembers of a call, from one notice to the next, over restarts. Where a call became part of another,
+/// what both have under one name is that of the other; its own is then called by its old id, a slash and the name.
 pub type Memory = BTreeMap<String, String>;
 
 /// One notice that is to be told to one receiver.
@@ -85,6 +92,12 @@ pub struct Heard {
     pub means: Option<u16>,
 }
 
+/// Whether a format remembers anything of a call; where not, nothing is looked up for it.
+#[must_use]
+pub fn remembers(format: Format) -> bool {
+    matches!(format, Format::AstCdr | Format::Vpbx | Format::Bitrix24)
+}
+
 /// The next step for a notice.
 ///
 /// # Errors
@@ -92,15 +105,36 @@ pub struct Heard {
 pub fn next(task: &Task<'_>) -> Result<Step, String> {
     match task.endpoint.format {
         Format::Standard => standard::next(task),
+        Format::AstCdr => ast_cdr::next(task),
+        Format::Vpbx => vpbx::next(task),
         other => Err(format!("the format {other:?} is not there yet")),
     }
 }
 
 /// What follows from the answer to a step.
 #[must_use]
-pub fn heard(task: &Task<'_>, _reply: &Reply) -> Heard {
+pub fn heard(task: &Task<'_>, reply: &Reply) -> Heard {
     match task.endpoint.format {
-        Format::Standard => Heard::default(),
+        Format::AstCdr => ast_cdr::heard(task, reply),
+        Format::Vpbx => vpbx::heard(task, reply),
         _ => Heard::default(),
     }
+}
+
+/// A post of JSON.
+fn post(url: String, body: &Value) -> Message {
+    let headers = [("content-type", "application/json"), ("user-agent", USER_AGENT)];
+    Message {
+        method: "POST".to_owned(),
+        url,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        body: body.to_string(),
+    }
+}
+
+/// An address below `url`, whose query stays where it is.
+fn below(url: &str, path: &str) -> String {
+    let (place, query) = url.split_once('?').map_or((url, None), |(place, query)| (place, Some(query)));
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/{path}{query}", place.trim_end_matches('/'))
 }
