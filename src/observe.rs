@@ -26,7 +26,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_spool_events_total", "Events taken in from the spool"),
     ("calljournal_spool_garbage_total", "Lines of the spool that are no event, by reason"),
     ("calljournal_notices_created_total", "Notices written to the outbox, by kind"),
-    ("calljournal_notice_attempts_total", "Attempts to deliver a notice, by outcome"),
+    ("calljournal_notice_attempts_total", "Attempts to deliver a notice, by endpoint and outcome"),
 ];
 
 /// What goes up and down: name, unit, what it tells.
@@ -36,8 +36,8 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     ("calljournal_events_unsettled", Unit::Count, "Durable events not yet part of a call"),
     ("calljournal_unsettled_age_seconds", Unit::Seconds, "Age of the oldest of them"),
     ("calljournal_spool_waiting_bytes", Unit::Bytes, "Bytes of the spool not yet taken in"),
-    ("calljournal_notices_waiting", Unit::Count, "Notices not yet delivered"),
-    ("calljournal_notices_oldest_seconds", Unit::Seconds, "Age of the oldest of them"),
+    ("calljournal_notices_waiting", Unit::Count, "Notices not yet delivered, by endpoint"),
+    ("calljournal_notices_oldest_seconds", Unit::Seconds, "Age of the oldest of them, by endpoint"),
 ];
 
 /// What spreads: name, unit, upper bounds, what it tells.

@@ -1,9 +1,17 @@
 //! Sends what the outbox holds: lease, send, record the outcome; never inside a transaction.
 //!
-//! Each endpoint has its own leases and its own few attempts at a time, and one that fails gets a single one, so
-//! that no endpoint waits for another. Whatever dies on the way is tried again when its lease is over, under the
-//! same id. When to try again is in [`retry`], what is sent in [`mod@format`], how in [`http`].
+//! Each endpoint has its own leases and its own few attempts at a time, and one that fails gets a single one, in the
+//! end one a second, so that no endpoint waits for another. Whatever dies on the way is tried again when its lease is
+//! over, under the same id.
+//!
+//! - this file: whose turn it is, and how many
+//! - [`attempt`]: one attempt from its lease to its record
+//! - [`retry`]: when to try again
+//! - [`mod@format`]: what is sent
+//! - [`http`]: how it is sent
+//! - [`guard`]: where to a receiver that subscribed over HTTP may be
 
+pub mod attempt;
 pub mod format;
 pub mod guard;
 pub mod http;
@@ -11,29 +19,31 @@ pub mod retry;
 pub mod subscribed;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use metrics::{counter, gauge, histogram};
-use tokio::sync::Notify;
+use metrics::gauge;
+use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use self::format::{Letter, Memory, Step, Task};
-use self::http::{Client, Receiver, Reply};
-use self::retry::{Answer, Verdict};
+use self::attempt::{Courier, Ended};
+use self::http::Client;
+use self::retry::{Schedule, Verdict};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Endpoint;
-use crate::store::delivery::{self, Leased, Record, Terms};
-use crate::store::{Lane, Store, StoreError};
+use crate::store::delivery::{self, Waiting};
+use crate::store::{Store, StoreError};
 
 /// Attempts at one time, for one endpoint and in all.
 const AT_ONCE: usize = 4;
 const AT_ONCE_IN_ALL: usize = 32;
+
+/// An endpoint that failed so often in a row gets one attempt in [`BREATH`].
+const OUT_OF_BREATH: u32 = 3;
+const BREATH: SignedDuration = SignedDuration::from_secs(1);
 
 /// How often the outbox is looked at when nobody rings: for what is due again, and what other processes wrote.
 const POLL: Duration = Duration::from_secs(1);
@@ -41,47 +51,28 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often what waits is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 
-/// What a lease is longer than an attempt: for the store to record it, and for clocks that differ.
-const MARGIN: Duration = Duration::from_secs(30);
-
-/// How often, and how long apart, an outcome is tried to be recorded; all together within [`MARGIN`].
-const RECORD_TRIES: u32 = 5;
-const RECORD_PAUSE: Duration = Duration::from_secs(1);
-
 /// How long open attempts may take to end once the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
+/// Everybody who is to get notices, as it is now.
+pub type Endpoints = Arc<Vec<Endpoint>>;
+
 /// Delivers the notices of the outbox.
 pub struct Notifier {
-    shared: Arc<Shared>,
+    courier: Arc<Courier>,
+    endpoints: watch::Receiver<Endpoints>,
     targets: HashMap<String, Target>,
     bell: Arc<Notify>,
 }
 
-struct Shared {
-    store: Store,
-    clock: Clock,
-    client: Client,
-    /// Names the leases of this process; no other may have the same.
-    node: u64,
-    leases: AtomicU64,
-}
-
-/// An endpoint that is configured.
+/// An endpoint that is known.
 struct Target {
     endpoint: Arc<Endpoint>,
-    limit: Duration,
-    running: usize,
-    /// Whether its last attempt failed.
-    failing: bool,
-}
-
-/// An attempt that is ours to make.
-struct Attempt {
-    endpoint: Arc<Endpoint>,
-    limit: Duration,
-    lease: String,
-    leased: Leased,
+    client: Client,
+    /// How many of the last attempts failed, one after the other.
+    failures: u32,
+    /// When the last one did.
+    failed_at: Timestamp,
 }
 
 /// Attempts that are being made.
@@ -91,26 +82,25 @@ struct Running {
     endpoints: HashMap<Id, String>,
 }
 
-/// How an attempt ended.
-struct Ended {
-    verdict: Verdict,
-    what: String,
-}
-
 impl Notifier {
     /// Delivers to `endpoints`; what waits for others is left alone.
     #[must_use]
     pub fn new(store: Store, clock: Clock, endpoints: Vec<Endpoint>) -> Notifier {
-        let mut targets = HashMap::new();
-        for endpoint in endpoints {
-            let limit = Duration::from_millis(endpoint.timeout_ms.max(1));
-            let name = endpoint.name.clone();
-            let target = Target { endpoint: Arc::new(endpoint), limit, running: 0, failing: false };
-            targets.entry(name).or_insert(target);
-        }
-        let node = RandomState::new().hash_one(clock.now());
-        let shared = Shared { store, clock, client: Client::new(), node, leases: AtomicU64::new(0) };
-        Notifier { shared: Arc::new(shared), targets, bell: Arc::default() }
+        let (_, endpoints) = watch::channel(Arc::new(endpoints));
+        let courier = Arc::new(Courier::new(store, clock, Schedule::default()));
+        Notifier { courier, endpoints, targets: HashMap::new(), bell: Arc::default() }
+    }
+
+    /// Delivers to whoever is in `endpoints` at the time, in place of those that it was made with.
+    #[must_use]
+    pub fn following(self, endpoints: watch::Receiver<Endpoints>) -> Notifier {
+        Notifier { endpoints, ..self }
+    }
+
+    /// Tries again by this schedule.
+    #[must_use]
+    pub fn scheduled(self, schedule: Schedule) -> Notifier {
+        Notifier { courier: Arc::new(self.courier.scheduled(schedule)), ..self }
     }
 
     /// Looks at the outbox whenever `bell` is rung, and now and then by itself.
@@ -122,6 +112,7 @@ impl Notifier {
     /// Delivers until `stop`; what is being sent then may end for a few seconds, the rest is sent after the next
     /// start.
     pub async fn run(mut self, stop: CancellationToken) {
+        self.know_endpoints();
         self.name_the_unknown().await;
         let mut running = Running::default();
         let mut counted: Option<Stopwatch> = None;
@@ -146,6 +137,7 @@ impl Notifier {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.bell.notified() => {}
+                Ok(()) = self.endpoints.changed() => self.know_endpoints(),
                 Some(ended) = running.next() => self.ended(ended),
                 () = tokio::time::sleep(POLL) => {}
             }
@@ -159,51 +151,80 @@ impl Notifier {
         }
     }
 
-    /// Leases what is due and begins to send it, as much as may be sent at one time.
-    async fn begin_due(&mut self, running: &mut Running) -> Result<(), StoreError> {
-        if running.tasks.len() >= AT_ONCE_IN_ALL || self.targets.is_empty() {
-            return Ok(());
-        }
-        let now = self.shared.clock.now();
-        let mut due = self.shared.store.read("notices due", move |db| delivery::due(db, now)).await?;
-        // Whoever has the fewest goes first, so that a full house is shared.
-        due.sort_by_key(|name| self.targets.get(name).map_or(0, |t| t.running));
-        for name in due {
-            let Some(target) = self.targets.get_mut(&name) else { continue };
-            let free = target.free().min(AT_ONCE_IN_ALL.saturating_sub(running.tasks.len()));
-            if free == 0 {
+    /// Takes over who is to get notices from now on, and keeps what is known of those that stay.
+    fn know_endpoints(&mut self) {
+        let endpoints = self.endpoints.borrow_and_update().clone();
+        let mut before = std::mem::take(&mut self.targets);
+        for endpoint in endpoints.iter() {
+            let name = &endpoint.name;
+            if self.targets.contains_key(name) {
                 continue;
             }
-            let (lease, leased) = self.shared.lease(&name, target.limit, free).await?;
-            for leased in leased {
-                target.running += 1;
-                let (endpoint, limit) = (target.endpoint.clone(), target.limit);
-                let attempt = Attempt { endpoint, limit, lease: lease.clone(), leased };
-                running.begin(name.clone(), self.shared.clone().attempt(attempt));
+            let target = match before.remove(name) {
+                Some(known) if *known.endpoint == *endpoint => known,
+                _ => Target::new(endpoint.clone()),
+            };
+            self.targets.insert(name.clone(), target);
+        }
+    }
+
+    /// Leases what is due and begins to send it, as much as may be sent at one time.
+    async fn begin_due(&mut self, running: &mut Running) -> Result<(), StoreError> {
+        let now = self.courier.clock.now();
+        let mut free: Vec<String> = Vec::new();
+        for (name, target) in &self.targets {
+            if target.free(running.of(name), now) > 0 {
+                free.push(name.clone());
+            }
+        }
+        if running.tasks.len() >= AT_ONCE_IN_ALL || free.is_empty() {
+            return Ok(());
+        }
+        let look = move |db: &mut _| delivery::due(db, &free, now);
+        let mut due = self.courier.store.read("notices due", look).await?;
+        // Whoever has the fewest goes first, so that a full house is shared.
+        due.sort_by_key(|name| running.of(name));
+        for name in due {
+            let Some(target) = self.targets.get(&name) else { continue };
+            let room = AT_ONCE_IN_ALL.saturating_sub(running.tasks.len());
+            let most = target.free(running.of(&name), now).min(room);
+            if most == 0 {
+                continue;
+            }
+            for parcel in self.courier.lease(&target.endpoint, &target.client, most).await? {
+                running.begin(name.clone(), self.courier.clone().attempt(parcel));
             }
         }
         Ok(())
     }
 
     fn ended(&mut self, (endpoint, ended): (String, Option<Ended>)) {
-        let Some(target) = self.targets.get_mut(&endpoint) else { return };
-        target.running -= 1;
         // One that panicked has no verdict; it is tried again when its lease is over.
-        let Some(Ended { verdict, what }) = ended else { return };
-        let fails = matches!(verdict, Verdict::Again(_) | Verdict::Dead);
-        match (target.failing, fails) {
-            (false, true) => {
+        let (Some(target), Some(Ended { verdict, what })) = (self.targets.get_mut(&endpoint), ended) else {
+            return;
+        };
+        let failed = matches!(verdict, Verdict::Again(_) | Verdict::Dead);
+        match (target.failures, failed) {
+            (0, true) => {
                 warn!(endpoint, "notices cannot be delivered, they wait and are tried again: {what}")
             }
-            (true, false) => info!(endpoint, "notices are delivered again"),
+            (1.., false) => info!(endpoint, "notices are delivered again"),
             _ => {}
         }
-        target.failing = fails;
+        if verdict == Verdict::Gone {
+            warn!(
+                endpoint,
+                "this endpoint wants no more notices (410); what is written for it waits until \
+                 `calljournal notify resume {endpoint}`"
+            );
+        }
+        target.failures = if failed { target.failures.saturating_add(1) } else { 0 };
+        target.failed_at = self.courier.clock.now();
     }
 
     /// Says once what waits for endpoints that nobody configured, or not any more.
     async fn name_the_unknown(&self) {
-        let Ok(waiting) = self.shared.store.read("notices waiting", delivery::waiting).await else { return };
+        let Ok(waiting) = self.courier.store.read("notices waiting", delivery::waiting).await else { return };
         for w in waiting.iter().filter(|w| !self.targets.contains_key(&w.endpoint)) {
             warn!(
                 endpoint = w.endpoint,
@@ -214,20 +235,38 @@ impl Notifier {
     }
 
     async fn count(&self) {
-        let Ok(waiting) = self.shared.store.read("notices waiting", delivery::waiting).await else { return };
-        let ours = || waiting.iter().filter(|w| self.targets.contains_key(&w.endpoint));
-        let now = self.shared.clock.now();
-        let oldest = ours().map(|w| w.oldest).min().map_or(0.0, |at| seconds(at, now));
-        gauge!("calljournal_notices_waiting").set(ours().map(|w| w.count).sum::<u64>() as f64);
-        gauge!("calljournal_notices_oldest_seconds").set(oldest);
+        let Ok(waiting) = self.courier.store.read("notices waiting", delivery::waiting).await else { return };
+        let now = self.courier.clock.now();
+        let known: Vec<&Waiting> =
+            waiting.iter().filter(|w| self.targets.contains_key(&w.endpoint)).collect();
+        // Those for which nothing waits are told too: a gauge keeps its last value.
+        let silent = self.targets.keys().filter(|name| known.iter().all(|w| w.endpoint != **name));
+        for name in silent {
+            gauge!("calljournal_notices_waiting", "endpoint" => name.clone()).set(0.0);
+            gauge!("calljournal_notices_oldest_seconds", "endpoint" => name.clone()).set(0.0);
+        }
+        for w in known {
+            let name = w.endpoint.clone();
+            gauge!("calljournal_notices_waiting", "endpoint" => name.clone()).set(w.count as f64);
+            gauge!("calljournal_notices_oldest_seconds", "endpoint" => name)
+                .set(attempt::seconds(w.oldest, now));
+        }
     }
 }
 
 impl Target {
-    /// How many more attempts may begin. One that fails is tried with a single one at a time.
-    fn free(&self) -> usize {
-        let most = if self.failing { 1 } else { AT_ONCE };
-        most.saturating_sub(self.running)
+    fn new(endpoint: Endpoint) -> Target {
+        Target { endpoint: Arc::new(endpoint), client: Client::new(), failures: 0, failed_at: Timestamp::MIN }
+    }
+
+    /// How many more attempts may begin. One that fails is tried with a single one at a time, and gets its breath back.
+    fn free(&self, running: usize, now: Timestamp) -> usize {
+        let most = match self.failures {
+            0 => AT_ONCE,
+            OUT_OF_BREATH.. if now.duration_since(self.failed_at).abs() < BREATH => 0,
+            _ => 1,
+        };
+        most.saturating_sub(running)
     }
 }
 
@@ -235,6 +274,11 @@ impl Running {
     fn begin(&mut self, endpoint: String, attempt: impl Future<Output = Ended> + Send + 'static) {
         let task = self.tasks.spawn(attempt);
         self.endpoints.insert(task.id(), endpoint);
+    }
+
+    /// How many run for an endpoint.
+    fn of(&self, endpoint: &str) -> usize {
+        self.endpoints.values().filter(|of| *of == endpoint).count()
     }
 
     /// The next one that ended, with its endpoint; without an end where it panicked.
@@ -245,149 +289,4 @@ impl Running {
         };
         Some((self.endpoints.remove(&id).unwrap_or_default(), ended))
     }
-}
-
-impl Shared {
-    /// Takes up to `most` deliveries of an endpoint, for as long as an attempt may take.
-    async fn lease(
-        &self,
-        endpoint: &str,
-        limit: Duration,
-        most: usize,
-    ) -> Result<(String, Vec<Leased>), StoreError> {
-        let lease = format!("{:016x}-{}", self.node, self.leases.fetch_add(1, Ordering::Relaxed));
-        let now = self.clock.now();
-        let until = later(now, limit + MARGIN);
-        let (token, endpoint) = (lease.clone(), endpoint.to_owned());
-        let most = i64::try_from(most).unwrap_or(1);
-        let leased = self.store.write(Lane::Settle, "lease notices", move |db| {
-            delivery::lease(db, &Terms { endpoint: &endpoint, now, until, token: &token, most })
-        });
-        Ok((lease, leased.await?))
-    }
-
-    async fn attempt(self: Arc<Self>, attempt: Attempt) -> Ended {
-        let reply = self.tell(&attempt).await;
-        let Attempt { endpoint, leased, .. } = &attempt;
-        let endpoint = &endpoint.name;
-
-        let now = self.clock.now();
-        let verdict = judge(&reply, endpoint, leased, now);
-        counter!("calljournal_notice_attempts_total", "endpoint" => endpoint.clone(), "outcome" => verdict.as_str())
-            .increment(1);
-        if verdict == Verdict::Delivered {
-            histogram!("calljournal_notice_delivery_seconds").record(seconds(leased.created, now));
-        }
-        tell(verdict, &reply, endpoint, leased);
-        let what = reply.what.clone();
-        self.record(attempt, verdict, reply, now).await;
-        Ended { verdict, what }
-    }
-
-    /// Takes the steps that the endpoint's format asks for, and answers with the last one's reply.
-    async fn tell(&self, attempt: &Attempt) -> Reply {
-        let Attempt { endpoint, limit, leased, .. } = attempt;
-        let letter = match letter(leased) {
-            Ok(letter) => letter,
-            Err(reason) => return Reply::wrong(reason),
-        };
-        let memory = Memory::new();
-        let mut reply = Reply::wrong(format!("the format asked for more than {} steps", format::MOST_STEPS));
-        for _ in 0..format::MOST_STEPS {
-            let task = Task { endpoint, letter: &letter, memory: &memory, at: self.clock.now() };
-            reply = match format::next(&task) {
-                Ok(Step::Send(message)) => match Receiver::parse(&message.url) {
-                    Ok(to) => self.client.send(&to, message, *limit).await,
-                    Err(reason) => return Reply::wrong(reason),
-                },
-                Ok(Step::Run(_)) => return Reply::wrong("no programs are run yet".to_owned()),
-                Ok(Step::Nothing(why)) => return Reply::done(why),
-                Err(reason) => return Reply::wrong(reason),
-            };
-            let heard = format::heard(&task, &reply);
-            reply.status = heard.means.or(reply.status);
-            if !heard.more {
-                break;
-            }
-        }
-        reply
-    }
-
-    /// What cannot be recorded is sent again when the lease is over: better twice than never.
-    async fn record(&self, attempt: Attempt, verdict: Verdict, reply: Reply, now: Timestamp) {
-        let Attempt { endpoint, lease, leased, .. } = attempt;
-        let endpoint = endpoint.name.clone();
-        let record = match verdict {
-            Verdict::Again(wait) => Record::Again(later(now, wait)),
-            verdict => Record::Done { outcome: verdict.as_str() },
-        };
-        let detail =
-            if reply.text.is_empty() { reply.what } else { format!("{}: {}", reply.what, reply.text) };
-        for _ in 0..RECORD_TRIES {
-            let (endpoint, lease, notice) = (endpoint.clone(), lease.clone(), leased.notice.clone());
-            let (record, detail) = (record.clone(), detail.clone());
-            let recorded = self.store.write(Lane::Settle, "record notice", move |db| {
-                let terms = Terms { endpoint: &endpoint, now, until: now, token: &lease, most: 1 };
-                delivery::record(db, &notice, &terms, &record, &detail)
-            });
-            match recorded.await {
-                Ok(true) => return,
-                Ok(false) => {
-                    debug!(notice = leased.notice, "another attempt has taken this notice over");
-                    return;
-                }
-                Err(StoreError::Stopped) => break,
-                Err(error) => debug!(%error, notice = leased.notice, "an outcome is recorded later"),
-            }
-            tokio::time::sleep(RECORD_PAUSE).await;
-        }
-        let Leased { notice, call, kind, .. } = leased;
-        warn!(notice, call, kind, endpoint, "an outcome could not be recorded; the notice may be sent again");
-    }
-}
-
-fn letter(leased: &Leased) -> Result<Letter, String> {
-    let body =
-        serde_json::from_str(&leased.body).map_err(|e| format!("what was written down is no JSON: {e}"))?;
-    let Leased { notice, call, kind, created, .. } = leased;
-    Ok(Letter { id: notice.clone(), call: call.clone(), kind: kind.clone(), created: *created, body })
-}
-
-fn judge(reply: &Reply, endpoint: &str, leased: &Leased, now: Timestamp) -> Verdict {
-    let asked = reply.retry_after.as_deref().and_then(|value| retry::retry_after(value, now));
-    let answer = reply.status.map_or(Answer::Nothing, |status| Answer::Status(status, asked));
-    let chance = retry::chance(&leased.notice, endpoint, leased.attempt);
-    retry::verdict(answer, leased.attempt, chance)
-}
-
-/// One line per attempt; an endpoint that fails is named by [`Notifier::ended`], not by each of its notices.
-fn tell(verdict: Verdict, reply: &Reply, endpoint: &str, leased: &Leased) {
-    let Leased { notice, call, kind, attempt, .. } = leased;
-    let what = &reply.what;
-    match verdict {
-        Verdict::Delivered => info!(call, endpoint, notice, attempt, "{kind} was delivered"),
-        Verdict::Again(wait) => {
-            debug!(
-                call,
-                endpoint,
-                notice,
-                attempt,
-                again_s = wait.as_secs(),
-                "{kind} was not delivered: {what}"
-            );
-        }
-        Verdict::Gone | Verdict::Refused | Verdict::Dead => {
-            let outcome = verdict.as_str();
-            warn!(call, endpoint, notice, attempt, outcome, "{kind} will not be delivered: {what}");
-        }
-    }
-}
-
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-    at.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-fn seconds(from: Timestamp, to: Timestamp) -> f64 {
-    to.duration_since(from).as_secs_f64().max(0.0)
 }

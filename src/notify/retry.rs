@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use sha2::{Digest, Sha256};
 
-/// Seconds before each attempt, the first one included: a little over 32 hours in all.
-pub const SCHEDULE: [u64; 9] = [0, 5, 30, 300, 1800, 7200, 18_000, 36_000, 36_000];
+/// How long is waited after each attempt that failed; one more ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule(Vec<Duration>);
 
 /// Waiting times are stretched or shortened by up to this part, so that what failed together comes back apart.
 const JITTER: f64 = 0.2;
@@ -41,37 +42,37 @@ pub enum Verdict {
     Again(Duration),
 }
 
-impl Verdict {
-    /// The verdict in one word, as it is stored and counted.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Delivered => "delivered",
-            Verdict::Gone => "gone",
-            Verdict::Refused => "refused",
-            Verdict::Dead => "dead",
-            Verdict::Again(_) => "again",
-        }
+impl Default for Schedule {
+    /// A little over 27 hours in all.
+    fn default() -> Schedule {
+        Schedule::of_seconds(&[5, 30, 300, 1800, 7200, 18_000, 36_000, 36_000])
     }
 }
 
-/// What follows from the answer to attempt number `attempt`, counted from 1. `chance` is any number of 0 to 1.
-#[must_use]
-pub fn verdict(answer: Answer, attempt: u32, chance: f64) -> Verdict {
-    let asked = match answer {
-        Answer::Status(200..=299, _) => return Verdict::Delivered,
-        Answer::Status(410, _) => return Verdict::Gone,
-        // Time-out, conflict, too early and too many: these pass.
-        Answer::Status(408 | 409 | 425 | 429, asked) => asked,
-        Answer::Status(400..=499, _) => return Verdict::Refused,
-        Answer::Status(_, asked) => asked,
-        Answer::Nothing => None,
-    };
-    let Some(&seconds) = SCHEDULE.get(attempt.max(1) as usize) else { return Verdict::Dead };
-    let planned = Duration::from_secs(seconds);
-    let wait = asked.map_or(planned, |asked| asked.clamp(planned, planned.max(MOST_ASKED)));
-    let chance = if (0.0..=1.0).contains(&chance) { chance } else { 0.5 };
-    Verdict::Again(wait.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0)))
+impl Schedule {
+    /// One that waits so many seconds after the first failed attempt, the second, and so on.
+    #[must_use]
+    pub fn of_seconds(seconds: &[u64]) -> Schedule {
+        Schedule(seconds.iter().map(|s| Duration::from_secs(*s)).collect())
+    }
+
+    /// What follows from the answer to attempt number `attempt`, counted from 1. `chance` is any number of 0 to 1.
+    #[must_use]
+    pub fn verdict(&self, answer: Answer, attempt: u32, chance: f64) -> Verdict {
+        let asked = match answer {
+            Answer::Status(200..=299, _) => return Verdict::Delivered,
+            Answer::Status(410, _) => return Verdict::Gone,
+            // Time-out, conflict, too early and too many: these pass.
+            Answer::Status(408 | 409 | 425 | 429, asked) => asked,
+            Answer::Status(400..=499, _) => return Verdict::Refused,
+            Answer::Status(_, asked) => asked,
+            Answer::Nothing => None,
+        };
+        let Some(&planned) = self.0.get(attempt.max(1) as usize - 1) else { return Verdict::Dead };
+        let wait = asked.map_or(planned, |asked| asked.clamp(planned, planned.max(MOST_ASKED)));
+        let chance = if (0.0..=1.0).contains(&chance) { chance } else { 0.5 };
+        Verdict::Again(wait.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0)))
+    }
 }
 
 /// A number of 0 to 1 that is the attempt's own, and looks like chance.
@@ -98,6 +99,12 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const SECONDS: [u64; 8] = [5, 30, 300, 1800, 7200, 18_000, 36_000, 36_000];
+
+    fn verdict(answer: Answer, attempt: u32, chance: f64) -> Verdict {
+        Schedule::default().verdict(answer, attempt, chance)
+    }
 
     #[test]
     fn what_the_receiver_says_for_good_is_final() {
@@ -144,13 +151,21 @@ mod tests {
         assert_eq!(retry_after("-1", now), None);
     }
 
+    #[test]
+    fn a_schedule_is_data() {
+        let once = Schedule::of_seconds(&[7]);
+        assert_eq!(once.verdict(Answer::Nothing, 1, 0.5), Verdict::Again(Duration::from_secs(7)));
+        assert_eq!(once.verdict(Answer::Nothing, 2, 0.5), Verdict::Dead);
+        assert_eq!(Schedule::of_seconds(&[]).verdict(Answer::Nothing, 1, 0.5), Verdict::Dead);
+    }
+
     proptest! {
         #[test]
         fn a_wait_is_within_the_jitter_of_the_schedule(
             attempt in 0_u32..12, chance in any::<f64>(), status in 0_u16..999,
         ) {
             if let Verdict::Again(wait) = verdict(Answer::Status(status, None), attempt, chance) {
-                let planned = SCHEDULE[attempt.max(1) as usize] as f64;
+                let planned = SECONDS[attempt.max(1) as usize - 1] as f64;
                 prop_assert!((0.799 * planned..=1.201 * planned).contains(&wait.as_secs_f64()));
             }
         }
@@ -161,7 +176,7 @@ mod tests {
         ) {
             let asked = retry_after(&text, Timestamp::UNIX_EPOCH);
             let Verdict::Again(wait) = verdict(Answer::Status(503, asked), attempt, 1.0) else { panic!("final") };
-            prop_assert!(wait.as_secs_f64() <= 1.201 * SCHEDULE[attempt as usize].max(3600) as f64);
+            prop_assert!(wait.as_secs_f64() <= 1.201 * SECONDS[attempt as usize - 1].max(3600) as f64);
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::db::on;
 use super::ledger::{first_rows, time, to_json};
 use super::schema::{call_aliases, calls, cdr, events, guests, legs, members, notices, set_aside};
-use super::{Db, StoreError, bulk, ready};
+use super::{Db, StoreError, bulk, marks, ready};
 use crate::call::cdr::Row;
 use crate::call::{Call, Leg, State};
 
@@ -180,6 +180,7 @@ pub fn merge(db: &mut Db, from: &str, into: &str) -> Result<(), StoreError> {
     diesel::update(call_aliases::table.filter(call_aliases::call_id.eq(from)))
         .set(call_aliases::call_id.eq(into))
         .execute(db)?;
+    marks::merge(db, from, into)?;
     diesel::delete(guests::table.filter(guests::call_id.eq(from))).execute(db)?;
     diesel::delete(legs::table.filter(legs::call_id.eq(from))).execute(db)?;
     diesel::delete(cdr::table.filter(cdr::call_id.eq(from))).execute(db)?;

@@ -7,6 +7,8 @@
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
 //! - [`endpoints`]: receivers that subscribed over HTTP
+//! - [`standing`]: receivers that get nothing at present
+//! - [`marks`]: what a receiver's format remembers of a call
 //! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
@@ -25,6 +27,7 @@ pub mod follow;
 pub mod hold;
 pub mod keep;
 pub mod ledger;
+pub mod marks;
 pub mod outbox;
 mod place;
 mod postgres;
@@ -33,6 +36,7 @@ pub mod query;
 mod ready;
 mod schema;
 mod sqlite;
+pub mod standing;
 mod writer;
 
 use std::path::PathBuf;

@@ -9,12 +9,14 @@ use super::place::Server;
 use super::{Place, StoreError};
 
 /// Times that keep a server that hangs, and a node that died, from holding others up. The last four are the
-/// server's own look at us: without them it would keep the locks of a machine that lost its power for hours.
+/// server's own look at us: without them it would keep the locks of a machine that lost its power for hours. Compiling a
+/// statement (`jit`) takes longer than any of ours does.
 const PATIENCE: &str = "
     SET default_transaction_isolation = 'read committed';
     SET statement_timeout = '30s';
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '15s';
+    SET jit = off;
     SET tcp_keepalives_idle = 10;
     SET tcp_keepalives_interval = 5;
     SET tcp_keepalives_count = 3";

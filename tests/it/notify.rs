@@ -2,6 +2,8 @@
 
 #[path = "notify/nodes.rs"]
 mod nodes;
+#[path = "notify/standing.rs"]
+mod standing;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,7 +17,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use calljournal::clock::Clock;
 use calljournal::config::Endpoint;
 use calljournal::notify::Notifier;
-use calljournal::store::delivery::{self, Record, Terms};
+use calljournal::store::delivery::{self, Attempt, Outcome, Terms};
 use calljournal::store::outbox::{self, Notice};
 use calljournal::store::{Lane, Store};
 use diesel::prelude::*;
@@ -401,6 +403,12 @@ async fn a_later_notice_of_a_call_waits_for_the_earlier_one_but_not_for_ever() {
         site.settle_down().await;
         site.clock.advance(SignedDuration::from_secs(40));
     }
+    site.until("the third attempt is made", |_| receiver.got().len() == 3).await;
+    site.until("it is recorded", |s| s.deliveries()[1].due_us > s.clock.now().as_microsecond()).await;
+    // Who failed three times in a row gets one attempt a second.
+    site.settle_down().await;
+    assert_eq!(receiver.got().len(), 3);
+    site.clock.advance(SignedDuration::from_secs(2));
     site.until("the later one goes on", |_| receiver.got().len() == 4).await;
     let ids: Vec<String> = receiver.got().into_iter().map(|g| g.id).collect();
     assert_eq!(ids, [9, 9, 9, 1].map(|n| Uuid::from_u128(n).to_string()));
@@ -432,23 +440,29 @@ async fn who_was_too_slow_does_not_overwrite_what_another_did_since() {
     site.write(1, "c1").await;
     let start = site.clock.now();
     let at = move |s: i64| start.checked_add(SignedDuration::from_secs(s)).unwrap();
+    let second = std::time::Duration::from_secs(1);
     let lease = |token: &'static str, now: i64| {
-        let terms = move || Terms { endpoint: "crm", now: at(now), until: at(now + 10), token, most: 5 };
+        let terms = move || Terms { endpoint: "crm", now: at(now), attempt: second, token, most: 5 };
         site.store.write(Lane::Settle, "lease", move |db| delivery::lease(db, &terms()))
     };
-    let record = |token: &'static str, outcome: &'static str| {
-        let terms = move || Terms { endpoint: "crm", now: at(30), until: at(30), token, most: 1 };
+    let record = |token: &'static str, outcome: Outcome| {
         site.store.write(Lane::Settle, "record", move |db| {
-            let id = Uuid::from_u128(1).to_string();
-            delivery::record(db, &id, &terms(), &Record::Done { outcome }, outcome)
+            let notice = &Uuid::from_u128(1).to_string();
+            let (began, took, status) = (at(50), second, None);
+            let (endpoint, detail, answer, n) = ("crm", "", "", 1);
+            let attempt =
+                Attempt { notice, endpoint, token, n, began, took, status, detail, answer, outcome };
+            delivery::record(db, &attempt, at(60))
         })
     };
     assert_eq!(lease("a", 0).await.unwrap().len(), 1);
-    assert_eq!(lease("b", 9).await.unwrap().len(), 0, "it is leased");
-    assert_eq!(lease("b", 11).await.unwrap()[0].attempt, 2);
-    assert!(!record("a", "dead").await.unwrap());
-    assert!(record("b", "delivered").await.unwrap());
-    assert!(!record("b", "dead").await.unwrap());
+    assert_eq!(lease("b", 30).await.unwrap().len(), 0, "it is leased for longer than the attempt may take");
+    assert_eq!(lease("b", 31).await.unwrap()[0].attempt, 2);
+    assert!(!record("a", Outcome::Dead).await.unwrap());
+    assert!(record("b", Outcome::Delivered).await.unwrap());
+    assert!(!record("b", Outcome::Dead).await.unwrap());
+    let logged = super::texts(&mut super::database(site.dir.path()), "SELECT outcome AS s FROM attempts");
+    assert_eq!(logged, ["delivered"], "only what counts is written down");
     assert_eq!(site.outcomes("crm"), [Some("delivered".to_owned())]);
-    assert_eq!(lease("c", 60).await.unwrap().len(), 0, "it is done");
+    assert_eq!(lease("c", 90).await.unwrap().len(), 0, "it is done");
 }

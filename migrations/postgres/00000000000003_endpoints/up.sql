@@ -35,4 +35,5 @@ CREATE TABLE attempts (
 );
 
 DROP INDEX deliveries_due;
-CREATE INDEX deliveries_due ON deliveries (endpoint, due_us) WHERE done_us IS NULL;
+-- In the order in which they are sent, so that the next one is found however many wait.
+CREATE INDEX deliveries_due ON deliveries (endpoint, due_us, created_us) WHERE done_us IS NULL;
