@@ -175,3 +175,5 @@ check-spool-unreadable = spool: { $dir } cannot be read ({ $reason }): what wait
 check-spool-group = let this server's user into Asterisk's group: SupplementaryGroups=asterisk for systemd, else usermod -aG asterisk USER
 check-nobody = notices: nobody wants any ([[notify]] is not set)
 check-receivers = notices: to { $names }
+check-receiver = notices to { $name }: { $what }
+check-receiver-todo = docs/formats.md says what a template may hold

@@ -184,3 +184,5 @@ check-spool-unreadable = спул: { $dir } не читается ({ $reason }):
 check-spool-group = добавьте пользователя этого сервера в группу Asterisk: для systemd — SupplementaryGroups=asterisk, иначе — usermod -aG asterisk USER
 check-nobody = уведомления: получателей нет ([[notify]] не задан)
 check-receivers = уведомления: { $names }
+check-receiver = уведомления для { $name }: { $what }
+check-receiver-todo = что можно писать в шаблоне, сказано в docs/formats.md

@@ -96,8 +96,8 @@ fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
         port("HTTP", "http.listen", config.http.listen, words),
         database(config, words),
         spool(&config.spool.dir, words),
-        receivers(config, words),
     ];
+    findings.extend(receivers(config, words));
     findings.extend(shared_names(config, words));
     findings
 }
@@ -241,13 +241,19 @@ fn spool(dir: &Path, words: &Words) -> Finding {
     }
 }
 
-fn receivers(config: &Config, words: &Words) -> Finding {
+fn receivers(config: &Config, words: &Words) -> Vec<Finding> {
+    let fail = |(name, what): (String, String)| {
+        let todo = words.plain("check-receiver-todo");
+        Finding::fail(say("check-receiver", &[("name", &name), ("what", &what)], words), todo)
+    };
+    let failed: Vec<Finding> = serve::complaints(config).into_iter().map(fail).collect();
     match config.notify.as_slice() {
-        [] => Finding::ok(words.plain("check-nobody")),
+        _ if !failed.is_empty() => failed,
+        [] => vec![Finding::ok(words.plain("check-nobody"))],
         endpoints => {
             let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
             let names = names.join(", ");
-            Finding::ok(words.say("check-receivers", &[("names", (&names).into())]))
+            vec![Finding::ok(words.say("check-receivers", &[("names", (&names).into())]))]
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Endpoint, Loaded};
+use jiff::tz::TimeZone;
+
+use super::{Endpoint, Format, Loaded};
 
 /// The notices that this version sends.
 const NOTICES: [&str; 3] = ["call.ended", "call.corrected", "call.merged"];
@@ -143,10 +145,16 @@ pub fn complaints_of(endpoint: &Endpoint) -> Vec<String> {
     if endpoint.name.is_empty() {
         refuse("name must not be empty".to_owned());
     }
-    let host = ["http://", "https://"].iter().find_map(|scheme| endpoint.url.strip_prefix(scheme));
-    if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+    if endpoint.format != Format::Command && !is_absolute(&endpoint.url) {
         refuse("url must be http:// or https:// and a host".to_owned());
     }
+    if endpoint.record_url.as_deref().is_some_and(|url| !is_absolute(url)) {
+        refuse("record_url must be http:// or https:// and a host".to_owned());
+    }
+    if let Some(zone) = endpoint.timezone.as_deref().filter(|zone| !is_zone(zone)) {
+        refuse(format!("no such time zone: {zone}; write \"system\" or a name such as \"Europe/Berlin\""));
+    }
+    complaints_of_format(endpoint, &mut refuse);
     if endpoint.timeout_ms == 0 {
         refuse("timeout_ms must be at least 1".to_owned());
     }
@@ -156,6 +164,53 @@ pub fn complaints_of(endpoint: &Endpoint) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// What a format needs, and what is of use to another one alone.
+fn complaints_of_format(endpoint: &Endpoint, refuse: &mut impl FnMut(String)) {
+    let format = endpoint.format;
+    let program = endpoint.command.first().is_some_and(|program| !program.is_empty());
+    match format {
+        Format::Command if !program => {
+            refuse("the format \"command\" needs command = [\"/path/of/program\", \"argument\"]".to_owned());
+        }
+        Format::Command if !endpoint.url.is_empty() => {
+            refuse("the format \"command\" posts nothing: leave url out".to_owned());
+        }
+        Format::Template if endpoint.body.is_none() && !fetches(endpoint) => {
+            refuse("the format \"template\" needs body, or method = \"GET\"".to_owned());
+        }
+        Format::Bitrix24 if !endpoint.url.contains("/rest/") => {
+            let how = "https://name.bitrix24.com/rest/1/secret/";
+            refuse(format!("url must be that of an incoming webhook, {how}"));
+        }
+        _ => {}
+    }
+    if format != Format::Command && !endpoint.command.is_empty() {
+        refuse("command is of use with format = \"command\" alone".to_owned());
+    }
+    let of_template = endpoint.body.is_some() || endpoint.method.is_some() || !endpoint.headers.is_empty();
+    if format != Format::Template && of_template {
+        refuse("body, method and headers are of use with format = \"template\" alone".to_owned());
+    }
+}
+
+/// Whether a request carries no body.
+fn fetches(endpoint: &Endpoint) -> bool {
+    endpoint
+        .method
+        .as_deref()
+        .is_some_and(|method| ["GET", "DELETE"].contains(&method.to_ascii_uppercase().as_str()))
+}
+
+/// Whether it is an address with a host.
+fn is_absolute(url: &str) -> bool {
+    let host = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+}
+
+fn is_zone(name: &str) -> bool {
+    name == "system" || TimeZone::get(name).is_ok()
 }
 
 #[cfg(test)]
@@ -233,5 +288,26 @@ mod tests {
         assert!(
             complaints(|c| c.notify = vec![endpoint("a", "http://a/", "call.over")]).contains("call.over")
         );
+    }
+
+    #[test]
+    fn a_format_gets_what_it_needs_and_nothing_of_another_one() {
+        let said = |change: &dyn Fn(&mut Endpoint)| {
+            let mut given = endpoint("a", "https://a/", "call.ended");
+            change(&mut given);
+            complaints_of(&given).join("; ")
+        };
+        let command = |e: &mut Endpoint| (e.format, e.url) = (Format::Command, String::new());
+        assert!(said(&command).contains("needs command"));
+        let program = |e: &mut Endpoint| e.command = vec!["/bin/true".to_owned()];
+        assert_eq!(said(&|e| (command(e), program(e)).0), "");
+        assert!(said(&|e| (program(e), e.format = Format::Command).0).contains("leave url out"));
+        assert!(said(&program).contains("format = \"command\" alone"));
+        assert!(said(&|e| e.format = Format::Template).contains("needs body"));
+        assert_eq!(said(&|e| (e.format, e.method) = (Format::Template, Some("get".to_owned()))), "");
+        assert!(said(&|e| e.body = Some("x".to_owned())).contains("format = \"template\" alone"));
+        assert!(said(&|e| e.format = Format::Bitrix24).contains("incoming webhook"));
+        assert!(said(&|e| e.record_url = Some("/rec".to_owned())).contains("record_url"));
+        assert!(said(&|e| e.timezone = Some("Mars/Base".to_owned())).contains("Mars/Base"));
     }
 }

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use metrics::{counter, histogram};
 use tracing::{debug, info, warn};
 
+use super::command::Runner;
 use super::format::{self, Letter, Memory, Step, Task};
 use super::http::{Client, Receiver, Reply};
 use super::retry::{self, Answer, Schedule, Verdict};
@@ -35,6 +36,7 @@ pub struct Courier {
     /// What time it is.
     pub clock: Clock,
     schedule: Schedule,
+    runner: Runner,
     node: u64,
     leases: AtomicU64,
 }
@@ -62,7 +64,7 @@ impl Courier {
     #[must_use]
     pub fn new(store: Store, clock: Clock, schedule: Schedule) -> Courier {
         let node = RandomState::new().hash_one(clock.now());
-        Courier { store, clock, schedule, node, leases: AtomicU64::new(0) }
+        Courier { store, clock, schedule, runner: Runner::default(), node, leases: AtomicU64::new(0) }
     }
 
     /// The same with another schedule.
@@ -127,7 +129,7 @@ impl Courier {
             Err(reason) => return Reply::wrong(reason),
         };
         let limit = limit(endpoint);
-        let all = converse(endpoint, client, &letter, &self.clock, Some(&self.store));
+        let all = converse(endpoint, (client, &self.runner), &letter, &self.clock, Some(&self.store));
         tokio::time::timeout(limit + BESIDE, all).await.unwrap_or_else(|_| {
             Reply::nothing(format!(
                 "all steps together took longer than {} ms (timeout_ms)",
@@ -202,7 +204,7 @@ fn limit(endpoint: &Endpoint) -> Duration {
 /// remember is kept in `store`, and forgotten where there is none.
 pub(super) async fn converse(
     endpoint: &Endpoint,
-    client: &Client,
+    (client, runner): (&Client, &Runner),
     letter: &Letter,
     clock: &Clock,
     store: Option<&Store>,
@@ -222,7 +224,7 @@ pub(super) async fn converse(
                 Ok(to) => client.send(&to, message, left).await,
                 Err(reason) => return Reply::wrong(reason),
             },
-            Ok(Step::Run(_)) => return Reply::wrong("no programs are run yet".to_owned()),
+            Ok(Step::Run(input)) => runner.run(&endpoint.command, input, left).await,
             Ok(Step::Nothing(why)) => return Reply::done(why),
             Err(reason) => return Reply::wrong(reason),
         };

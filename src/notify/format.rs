@@ -4,10 +4,12 @@
 //! what follows from it comes out. Nothing here knows sockets, processes, the outbox or the schedule.
 
 mod ast_cdr;
+mod command;
 #[cfg(test)]
 mod sample;
 mod so_far;
 mod standard;
+mod template;
 mod told;
 mod vpbx;
 
@@ -107,6 +109,8 @@ pub fn next(task: &Task<'_>) -> Result<Step, String> {
         Format::Standard => standard::next(task),
         Format::AstCdr => ast_cdr::next(task),
         Format::Vpbx => vpbx::next(task),
+        Format::Template => template::next(task),
+        Format::Command => Ok(command::next(task)),
         other => Err(format!("the format {other:?} is not there yet")),
     }
 }
@@ -117,7 +121,17 @@ pub fn heard(task: &Task<'_>, reply: &Reply) -> Heard {
     match task.endpoint.format {
         Format::AstCdr => ast_cdr::heard(task, reply),
         Format::Vpbx => vpbx::heard(task, reply),
+        Format::Template => template::heard(),
         _ => Heard::default(),
+    }
+}
+
+/// What can be seen to be wrong with what an endpoint sends before any notice is there.
+#[must_use]
+pub fn complaints(endpoint: &Endpoint) -> Vec<String> {
+    match endpoint.format {
+        Format::Template => template::complaints(endpoint),
+        _ => Vec::new(),
     }
 }
 

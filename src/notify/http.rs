@@ -219,7 +219,8 @@ async fn read_start(mut body: Incoming, bytes: &mut Vec<u8>) {
     }
 }
 
-fn one_line(bytes: &[u8]) -> String {
+/// The start of a text, in one line, for people.
+pub(super) fn one_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
     let mut line = String::new();

@@ -8,10 +8,11 @@
 //! - [`attempt`]: one attempt from its lease to its record
 //! - [`retry`]: when to try again
 //! - [`mod@format`]: what is sent
-//! - [`http`]: how it is sent
+//! - [`http`]: how it is sent; [`command`]: how a program is run for it
 //! - [`guard`]: where to a receiver that subscribed over HTTP may be
 
 pub mod attempt;
+pub mod command;
 pub mod format;
 pub mod guard;
 pub mod http;

@@ -31,7 +31,7 @@ use crate::config::{self, Config};
 use crate::feed::spool::Spool;
 use crate::feed::{agi, push};
 use crate::intake::{Intake, Policy, Subscription};
-use crate::notify::Notifier;
+use crate::notify::{self, Notifier};
 use crate::observe::{self, Metrics};
 use crate::store::{Store, StoreError};
 
@@ -62,6 +62,9 @@ pub async fn run(
     stop: CancellationToken,
     started: oneshot::Sender<Addresses>,
 ) -> anyhow::Result<()> {
+    if let Some((name, what)) = complaints(&config).into_iter().next() {
+        anyhow::bail!("[[notify]] {name:?}: {what}");
+    }
     let metrics = observe::metrics()?;
     // A port that is taken is told before anything is made or changed on disk.
     drop((agi::bind(config.agi.listen)?, bind_http(config.http.listen)?));
@@ -148,6 +151,16 @@ impl Group {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// What can be seen to be wrong with what receivers are to be told: each receiver's name, and a sentence.
+#[must_use]
+pub fn complaints(config: &Config) -> Vec<(String, String)> {
+    let of = |endpoint: &config::Endpoint| {
+        let name = endpoint.name.clone();
+        notify::format::complaints(endpoint).into_iter().map(move |what| (name.clone(), what))
+    };
+    config.notify.iter().flat_map(of).collect()
 }
 
 fn policy(config: &Config) -> anyhow::Result<Policy> {

@@ -52,6 +52,7 @@ pub fn talking(mut call: Value, number: &str) -> Value {
         "caller": caller, "called": { "number": number, "name": null }, "ended_at": null,
     }));
     call["answered_at"] = json!("2026-11-22T17:21:41.5Z");
+    call["answered_by"] = json!({ "number": number, "name": null });
     call["disposition"] = json!("ANSWERED");
     call
 }
