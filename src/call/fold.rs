@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::consulting::ByCode;
 use super::dials::{Dial, unheard};
+use super::forwarded;
 use super::hearsay;
 use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
@@ -58,6 +59,7 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     unheard(&mut parts);
     origin::put_right(&mut parts);
     taken::arrange(&mut parts);
+    forwarded::arrange(&mut parts);
     sent_on(&mut parts);
     Some(Folded { call: finish(parts, numbering)?, standing, notes })
 }
@@ -99,6 +101,8 @@ pub(super) struct Part {
     pub originated: bool,
     /// Whether it took a call that rang at another phone.
     pub picked_up: bool,
+    /// The channel of the phone that sent the call on, of a Local channel that Asterisk made for that.
+    pub forwarder: Option<String>,
     /// What it said of menus, queues, voicemail and the like.
     pub sayings: Vec<Saying>,
 }
@@ -240,6 +244,7 @@ impl Parts {
             part.started = part.started.min(born);
         }
         part.originated |= event.fact("origin").is_some();
+        fill(&mut part.forwarder, event.fact("forwarder").filter(|_| is_plumbing(&event.channel)));
         part.enters(event, at, false);
         let (who, to) = (part.who(), event.fact("exten").unwrap_or("the dialplan"));
         if known {
@@ -499,6 +504,7 @@ impl Part {
             entries: Vec::new(),
             originated: false,
             picked_up: false,
+            forwarder: None,
             sayings: Vec::new(),
         }
     }

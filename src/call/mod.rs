@@ -11,6 +11,7 @@
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - `sent`: blind transfers of which only the end of who made them tells
 //! - `steps`: what was done with a caller between ringing phones: menus, queues, voicemail
+//! - `forwarded`: phones that sent their caller on
 //! - `origin`: calls that Asterisk was asked to make; `taken`: calls that somebody picked up or took out of parking
 //! - [`story`]: the call told line by line, for people
 //! - [`note`]: what one event did, for people
@@ -25,6 +26,7 @@ mod consulting;
 mod dials;
 pub mod ending;
 mod fold;
+mod forwarded;
 mod hearsay;
 pub mod identity;
 mod legs;

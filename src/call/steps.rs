@@ -10,12 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Party;
 use super::fold::{Part, Parts};
+use super::forwarded;
 use super::legs::{Conversation, Leg, Outcome, Role, gave_up, millis};
 use super::taken::{Parking, Taken};
 use crate::event::{Event, Kind};
-
-/// How soon after a phone sent its caller on the call goes on elsewhere.
-const FORWARDED_WITHIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// One thing that was done with a caller on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,7 +223,7 @@ pub(super) fn steps(parts: &Parts, legs: &[Leg], conversations: &[Conversation])
     let mut steps: Vec<Step> = Vec::new();
     for part in &parts.list {
         for n in 0..part.sayings.len() {
-            let told = Told { part, n, legs, conversations };
+            let told = Told { parts, part, n, legs, conversations };
             let Some(step) = told.step() else { continue };
             let last = steps.last_mut().filter(|last| last.leg == step.leg);
             if !last.is_some_and(|last| goes_on(last, &step)) {
@@ -240,7 +238,9 @@ pub(super) fn steps(parts: &Parts, legs: &[Leg], conversations: &[Conversation])
         leg: first.leg.clone(),
         what: What::RangFirst { who: first.who.clone(), ring_ms: first.ring_ms },
     }));
-    steps.extend(legs.iter().filter(|l| l.outcome == Outcome::Forwarded).map(|leg| forwarded(parts, leg)));
+    steps.extend(
+        legs.iter().filter(|l| l.outcome == Outcome::Forwarded).map(|leg| forwarded::step(parts, leg)),
+    );
     steps.sort_by_key(|step| step.at);
     steps
 }
@@ -271,6 +271,7 @@ fn goes_on(last: &mut Step, next: &Step) -> bool {
 
 /// One saying of a channel, and what is asked to find out what it came to.
 struct Told<'a> {
+    parts: &'a Parts,
     part: &'a Part,
     n: usize,
     legs: &'a [Leg],
@@ -354,7 +355,7 @@ impl Told<'_> {
             .iter()
             .find(|c| c.caller_leg == self.part.uniqueid && self.is_meanwhile(c.began_at))?;
         let leg = self.legs.iter().find(|leg| leg.uniqueid == first.called_leg)?;
-        (Told::is_agent(leg, queue) || !self.knows_agents(queue))
+        (self.is_agent(leg, queue) || !self.knows_agents(queue))
             .then_some(leg.answered_at.unwrap_or(first.began_at))
     }
 
@@ -364,7 +365,7 @@ impl Told<'_> {
         }
         let until = self.until()?;
         let stranger = self.stranger(queue).map(|leg| leg.started_at);
-        let agents = self.meanwhile().filter(|leg| Told::is_agent(leg, queue));
+        let agents = self.meanwhile().filter(|leg| self.is_agent(leg, queue));
         let given_up = agents.filter_map(|leg| leg.ended_at).max().filter(|_| left == Left::Timeout);
         Some(given_up.or(stranger).unwrap_or(until).min(until))
     }
@@ -380,19 +381,21 @@ impl Told<'_> {
         at >= self.said().at && self.until().is_none_or(|until| at < until)
     }
 
-    fn is_agent(leg: &Leg, queue: Option<&str>) -> bool {
-        leg.group.as_deref() == queue
+    /// Whom an agent's phone sends the call on to stands for the agent.
+    fn is_agent(&self, leg: &Leg, queue: Option<&str>) -> bool {
+        let own = leg.group.as_deref();
+        own.or_else(|| forwarded::group_behind(self.parts, leg)) == queue
     }
 
     /// Whether the phones of the queue are known by its name: then those without it were rung by something that came
     /// after it.
     fn knows_agents(&self, queue: Option<&str>) -> bool {
-        let named = || self.meanwhile().any(|leg| leg.group.is_some() && Told::is_agent(leg, queue));
+        let named = || self.meanwhile().any(|leg| leg.group.is_some() && self.is_agent(leg, queue));
         self.fresh(|s| s.queuestatus.as_deref()).is_some() || named()
     }
 
     fn stranger(&self, queue: Option<&str>) -> Option<&Leg> {
-        self.meanwhile().find(|leg| !Told::is_agent(leg, queue)).filter(|_| self.knows_agents(queue))
+        self.meanwhile().find(|leg| !self.is_agent(leg, queue)).filter(|_| self.knows_agents(queue))
     }
 
     fn message(&self) -> Option<bool> {
@@ -427,14 +430,4 @@ fn taken_step(parts: &Parts, taken: &Taken) -> Step {
             Step { at: *since, ended_at: *until, leg: by.as_ref().unwrap_or(who).clone(), what }
         }
     }
-}
-
-/// A phone that sent its caller on: Dial goes on by a Local channel, which enters the dialplan at the new number.
-fn forwarded(parts: &Parts, leg: &Leg) -> Step {
-    let at = leg.ended_at.unwrap_or(leg.started_at);
-    let until = at.saturating_add(FORWARDED_WITHIN).unwrap_or(at);
-    let entries = parts.list.iter().filter(|p| p.is_plumbing()).flat_map(|p| &p.entries);
-    let to = entries.filter(|e| (leg.started_at..=until).contains(&e.at)).min_by_key(|e| (e.at < at, e.at));
-    let what = What::Forwarded { by: leg.party.clone(), to: to.and_then(|e| e.exten.clone()) };
-    Step { at, ended_at: Some(at), leg: leg.uniqueid.clone(), what }
 }

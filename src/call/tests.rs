@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{Arrival, Asked, Event, Feed, Kind};
 
-const BORN: i64 = 1_795_390_723;
+pub(super) const BORN: i64 = 1_795_390_723;
 
 /// The events of one call on channels `.0` (the caller) to `.9`, in seconds after its start.
 #[derive(Clone, Default)]
@@ -436,7 +436,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
                 let args = format!(
                     "v=1,token={uid}-{seq}-{kind}-{second},uid={BORN}.{uid},lid={BORN}.{lid},seq={seq},\
                      t={},chan={chan},num=10{uid},exten=1{seq},by=PJSIP/101-1,caller={BORN}.{lid},cause={second},\
-                     dialedpeername={chan},dialedtime_ms={second}000,answeredtime_ms={second}00,told={told},{how}{dials}",
+                     dialedpeername={chan},dialedtime_ms={second}000,answeredtime_ms={second}00,told={told},forwarder=PJSIP/101-1,{how}{dials}",
                     BORN + second
                 );
                 let at = Timestamp::from_second(BORN + 30).unwrap();

@@ -1,6 +1,6 @@
 //! Calls that wait in a queue (`etc/hard.conf`, `etc/queues.conf`).
 
-use crate::phone::Step::{Answer, Answered, HangUp, Press, Refer, Refuse, Ring, RingOn, Told, Wait};
+use crate::phone::Step::{Answer, Answered, Forward, HangUp, Press, Refer, Refuse, Ring, RingOn, Told, Wait};
 use crate::scenario::{ANSWERED, Expect, PLAIN, SINGLE, Scenario, UNANSWERED, blindly};
 
 const QUEUE: Scenario = Scenario {
@@ -174,6 +174,18 @@ pub const SCENARIOS: &[Scenario] = &[
             transfers: &[blindly("101", "3008")],
             outcomes: &[("101", "answered"), ("102", "answered")],
             groups: &[("102", "second")],
+            ..ANSWERED
+        },
+        ..QUEUE
+    },
+    Scenario {
+        name: "queue: an agent's phone forwards",
+        phones: &[(101, &[Ring(400), Forward("105")]), (102, &[RingOn]), (105, &[Ring(900), Answer])],
+        expect: Expect {
+            steps: &["queue support answered", "forwarded 105 101"],
+            answered_by: Some("105"),
+            outcomes: &[("101", "forwarded"), ("102", "elsewhere"), ("105", "answered")],
+            groups: &[("101", "support"), ("102", "support")],
             ..ANSWERED
         },
         ..QUEUE
