@@ -71,6 +71,9 @@ pub struct Endpoint {
     /// Time limit of one attempt, in milliseconds.
     #[serde(default = "ten_seconds")]
     pub timeout_ms: u64,
+    /// [`Format::Bitrix24`]: what it does not say by itself.
+    #[serde(default)]
+    pub bitrix24: Option<Bitrix24>,
     /// [`Format::Template`]: the request's method.
     #[serde(default)]
     pub method: Option<String>,
@@ -106,6 +109,18 @@ pub enum Format {
     Template,
     /// A program that is run.
     Command,
+}
+
+/// Of [`Format::Bitrix24`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bitrix24 {
+    /// The user who gets calls that no own phone had to do with; where it is not set, they are not registered.
+    #[serde(default)]
+    pub user_id: Option<u64>,
+    /// Whether the CRM makes a contact or lead for a number that it does not know.
+    #[serde(default)]
+    pub crm_create: bool,
 }
 
 /// How a receiver knows us.

@@ -13,7 +13,7 @@ mod load;
 mod rules;
 mod schema;
 
-pub use endpoint::{Auth, Endpoint, Format};
+pub use endpoint::{Auth, Bitrix24, Endpoint, Format};
 pub use load::{Loaded, Refused, load};
 pub use rules::{LOCAL, complaints_of, is_plain_name};
 

@@ -154,7 +154,7 @@ mod tests {
             if let Some(name) = bare.strip_prefix('[') {
                 section = name.trim_matches(['[', ']']).to_owned();
             } else if let Some((key, _)) = bare.split_once(" = ")
-                && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+                && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             {
                 assert!(above.starts_with("# "), "{section}.{key} has no comment above it");
                 documented.entry(section.clone()).or_default().insert(key.to_owned());

@@ -4,6 +4,7 @@
 //! what follows from it comes out. Nothing here knows sockets, processes, the outbox or the schedule.
 
 mod ast_cdr;
+mod bitrix24;
 mod command;
 #[cfg(test)]
 mod sample;
@@ -111,7 +112,7 @@ pub fn next(task: &Task<'_>) -> Result<Step, String> {
         Format::Vpbx => vpbx::next(task),
         Format::Template => template::next(task),
         Format::Command => Ok(command::next(task)),
-        other => Err(format!("the format {other:?} is not there yet")),
+        Format::Bitrix24 => bitrix24::next(task),
     }
 }
 
@@ -121,6 +122,7 @@ pub fn heard(task: &Task<'_>, reply: &Reply) -> Heard {
     match task.endpoint.format {
         Format::AstCdr => ast_cdr::heard(task, reply),
         Format::Vpbx => vpbx::heard(task, reply),
+        Format::Bitrix24 => bitrix24::heard(task, reply),
         Format::Template => template::heard(),
         _ => Heard::default(),
     }

@@ -13,7 +13,7 @@ use super::http::Receiver;
 use crate::config::{self, Endpoint, Format};
 
 /// The keys of `[[notify]]` that may be given.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "url",
     "format",
     "notices",
@@ -25,6 +25,9 @@ const KEYS: [&str; 14] = [
     "missed",
     "min_talk_s",
     "locale",
+    "timezone",
+    "record_url",
+    "bitrix24",
     "secret",
     "auth",
     "timeout_ms",

@@ -1,5 +1,7 @@
 //! What is promised of notices on their way to a receiver, with real sockets and a real database.
 
+#[path = "notify/formats.rs"]
+mod formats;
 #[path = "notify/nodes.rs"]
 mod nodes;
 #[path = "notify/standing.rs"]
