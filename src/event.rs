@@ -8,6 +8,7 @@
 
 pub mod key;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -270,12 +271,16 @@ impl Event {
 /// direction of writing spelled out (`\u{1b}`), cut at [`MAX_VALUE`] bytes.
 #[must_use]
 pub fn clean(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().min(MAX_VALUE));
     // What is longer than the bound by far need not be decoded to be cut.
-    let bytes = &bytes[..bytes.len().min(4 * MAX_VALUE)];
-    for c in String::from_utf8_lossy(bytes).chars() {
+    let told = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_VALUE)]);
+    let hides = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if told.len() <= MAX_VALUE && !told.chars().any(hides) {
+        return told.into_owned();
+    }
+    let mut text = String::with_capacity(told.len().min(MAX_VALUE));
+    for c in told.chars() {
         let before = text.len();
-        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if hides(c) {
             text.extend(c.escape_default());
         } else {
             text.push(c);
@@ -298,7 +303,7 @@ fn read_facts<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Facts {
             Some(at) => (&arg[..at], &arg[at + 1..]),
             None => (arg, &[][..]),
         };
-        let value: Vec<u8> = percent_decode(value).collect();
+        let value: Cow<'_, [u8]> = percent_decode(value).into();
         facts.entry(clean(name)).or_insert_with(|| clean(&value));
     }
     facts

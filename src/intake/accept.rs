@@ -1,17 +1,20 @@
 //! Appending to the log, many waiting events to one durable transaction.
 //!
-//! Batches make themselves: while one commits, the next ones gather. There is no timer. A batch that fails is
-//! tried again request by request and event by event, so that one poisonous event costs only its own answer.
+//! Batches make themselves: while one commits, the next ones gather, and the first event of a batch lets go before it
+//! what else has come by then. There is no timer. A batch that fails is tried again request by request and event by
+//! event, so that one poisonous event costs only its own answer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 
 use super::Inner;
 use crate::clock::Stopwatch;
-use crate::event::Event;
+use crate::event::{Event, Feed};
 use crate::store::ledger::SpoolMark;
 use crate::store::{Db, Lane, Store, StoreError, Writer, ledger};
 
@@ -53,9 +56,11 @@ pub(super) struct Waiting {
     requests: VecDeque<Request>,
     events: usize,
     bytes: usize,
+    /// All events that ever came in here.
+    came: u64,
     /// The oldest of the batch that is being written now.
     writing: Option<Stopwatch>,
-    /// Whether the store has a job of ours that has not taken its batch yet.
+    /// Whether a job that has not taken its batch yet is in the store, or is about to be handed to it.
     scheduled: bool,
     stopping: bool,
     /// Whether the last batch could not be written: said once, not for every call of a bad hour.
@@ -71,10 +76,42 @@ struct Request {
 }
 
 /// What the store's thread needs of us.
+#[derive(Clone)]
 struct Drain {
     waiting: Arc<Mutex<Waiting>>,
     appended: Arc<Notify>,
     store: Store,
+    meters: Arc<Meters>,
+}
+
+/// What is counted for each batch, looked up once.
+pub(super) struct Meters {
+    queue: Gauge,
+    batch: Histogram,
+    fresh: [(Feed, Counter); 3],
+    duplicates: Counter,
+}
+
+impl Meters {
+    pub fn new() -> Meters {
+        let fresh =
+            |feed: Feed| (feed, counter!("calljournal_events_accepted_total", "feed" => feed.as_str()));
+        Meters {
+            queue: gauge!("calljournal_accept_queue"),
+            batch: histogram!("calljournal_accept_batch"),
+            fresh: [Feed::Agi, Feed::Spool, Feed::Push].map(fresh),
+            duplicates: counter!("calljournal_events_duplicate_total"),
+        }
+    }
+
+    fn count(&self, request: &Request, receipt: Receipt) {
+        // All events of a request come from one feed.
+        let feed = request.events.first().map(|event| event.feed);
+        for (_, counter) in self.fresh.iter().filter(|(of, _)| Some(*of) == feed) {
+            counter.increment(receipt.fresh as u64);
+        }
+        self.duplicates.increment(receipt.duplicates as u64);
+    }
 }
 
 pub(super) async fn accept(
@@ -87,7 +124,11 @@ pub(super) async fn accept(
     }
     let (answer, answered) = oneshot::channel();
     let bytes = events.iter().map(weight).sum();
-    enqueue(inner, Request { events, mark, bytes, since: Stopwatch::start(), answer })?;
+    if let Some(first) = enqueue(inner, Request { events, mark, bytes, since: Stopwatch::start(), answer })? {
+        // What has come already is let in before the door is shut: one commit for all of it.
+        yield_now().await;
+        drop(first);
+    }
     answered.await.unwrap_or_else(|_| Err(Refused::Store("the append was given up; see the log".to_owned())))
 }
 
@@ -100,6 +141,11 @@ pub(super) fn oldest_wait(inner: &Inner) -> Option<Duration> {
 pub(super) fn is_busy(inner: &Inner) -> bool {
     let waiting = lock(&inner.waiting);
     waiting.writing.is_some() || !waiting.requests.is_empty()
+}
+
+/// How many events came in so far.
+pub(super) fn came(inner: &Inner) -> u64 {
+    lock(&inner.waiting).came
 }
 
 /// Refuses what is new and waits until what was queued is answered.
@@ -117,7 +163,8 @@ pub(super) async fn stop(inner: &Inner) {
     }
 }
 
-fn enqueue(inner: &Inner, request: Request) -> Result<(), Refused> {
+/// Puts a request into the queue. Who is the first in it has a job to hand to the store.
+fn enqueue(inner: &Inner, request: Request) -> Result<Option<First>, Refused> {
     let mut waiting = lock(&inner.waiting);
     if waiting.stopping {
         return Err(Refused::Stopping);
@@ -128,35 +175,30 @@ fn enqueue(inner: &Inner, request: Request) -> Result<(), Refused> {
     if full && !waiting.requests.is_empty() {
         return Err(Refused::Busy);
     }
+    waiting.came += request.events.len() as u64;
     waiting.events += request.events.len();
     waiting.bytes += request.bytes;
     waiting.requests.push_back(request);
-    metrics::gauge!("calljournal_accept_queue").set(waiting.events as f64);
-    if !waiting.scheduled {
-        let drain = Drain {
-            waiting: inner.waiting.clone(),
-            appended: inner.appended.clone(),
-            store: inner.store.clone(),
-        };
-        schedule(&mut waiting, drain)?;
-    }
-    Ok(())
+    inner.meters.queue.set(waiting.events as f64);
+    let first = !std::mem::replace(&mut waiting.scheduled, true);
+    drop(waiting);
+    let drain = || Drain {
+        waiting: inner.waiting.clone(),
+        appended: inner.appended.clone(),
+        store: inner.store.clone(),
+        meters: inner.meters.clone(),
+    };
+    Ok(first.then(|| First(Some(drain()))))
 }
 
-fn schedule(waiting: &mut Waiting, drain: Drain) -> Result<(), Refused> {
-    let store = drain.store.clone();
-    match store.post(Lane::Accept, move |writer| drain.run(writer)) {
-        Ok(()) => {
-            waiting.scheduled = true;
-            Ok(())
-        }
-        Err(e) => {
-            // Nobody else would come to answer them.
-            waiting.scheduled = false;
-            for request in waiting.take(usize::MAX) {
-                request.answer(Err(Refused::Store(e.to_string())));
-            }
-            Err(Refused::Stopping)
+/// The first of a batch. It hands the job for all of them to the store when it is dropped, also where its own caller
+/// stops waiting before that.
+struct First(Option<Drain>);
+
+impl Drop for First {
+    fn drop(&mut self) {
+        if let Some(drain) = self.0.take() {
+            drain.schedule();
         }
     }
 }
@@ -187,6 +229,22 @@ impl Request {
 }
 
 impl Drain {
+    /// Hands a job to the store. The queue is not locked meanwhile: the job begins at once.
+    fn schedule(self) {
+        let (store, waiting) = (self.store.clone(), self.waiting.clone());
+        if let Err(e) = store.post(Lane::Accept, move |writer| self.run(writer)) {
+            // Nobody else would come to answer them.
+            let left = {
+                let mut waiting = lock(&waiting);
+                waiting.scheduled = false;
+                waiting.take(usize::MAX)
+            };
+            for request in left {
+                request.answer(Err(Refused::Store(e.to_string())));
+            }
+        }
+    }
+
     fn run(self, writer: &mut Writer) {
         let batch = {
             let mut waiting = lock(&self.waiting);
@@ -198,7 +256,7 @@ impl Drain {
         // Whatever happens below, the next batch must find its way.
         let _next = Next(&self);
         let events: usize = batch.iter().map(|r| r.events.len()).sum();
-        metrics::histogram!("calljournal_accept_batch").record(events as f64);
+        self.meters.batch.record(events as f64);
         let done = writer.tx("accept", |db| append(db, &batch));
         // Before the answers: who has one must not find that something waits still.
         lock(&self.waiting).writing = None;
@@ -206,7 +264,7 @@ impl Drain {
         match done {
             Ok(receipts) => {
                 for (request, receipt) in batch.into_iter().zip(receipts) {
-                    count(&request, receipt);
+                    self.meters.count(&request, receipt);
                     request.answer(Ok(receipt));
                 }
             }
@@ -218,7 +276,7 @@ impl Drain {
             Err(e) => {
                 tracing::warn!(error = %e, events, "a batch was refused; trying its events one by one");
                 for request in batch {
-                    one_by_one(writer, request);
+                    one_by_one(writer, request, &self.meters);
                 }
             }
         }
@@ -242,13 +300,13 @@ struct Next<'a>(&'a Drain);
 
 impl Drop for Next<'_> {
     fn drop(&mut self) {
-        let Drain { waiting, appended, store } = self.0;
-        let mut open = lock(waiting);
+        let mut open = lock(&self.0.waiting);
         open.writing = None;
-        metrics::gauge!("calljournal_accept_queue").set(open.events as f64);
-        if !open.requests.is_empty() && !open.scheduled {
-            let next = Drain { waiting: waiting.clone(), appended: appended.clone(), store: store.clone() };
-            let _ = schedule(&mut open, next);
+        self.0.meters.queue.set(open.events as f64);
+        let more = !open.requests.is_empty() && !std::mem::replace(&mut open.scheduled, true);
+        drop(open);
+        if more {
+            self.0.clone().schedule();
         }
     }
 }
@@ -269,11 +327,11 @@ fn append(db: &mut Db, requests: &[Request]) -> Result<Vec<Receipt>, StoreError>
 
 /// A request is one promise: where one of its events is poisonous the others are kept, and its sender is told.
 /// A spool file cannot be told: the mark moves on, or nothing behind that event would ever be taken in.
-fn one_by_one(writer: &mut Writer, request: Request) {
+fn one_by_one(writer: &mut Writer, request: Request, meters: &Meters) {
     let whole = match writer.tx("accept one", |db| append(db, std::slice::from_ref(&request))) {
         Ok(receipts) => {
             let receipt = receipts.first().copied().unwrap_or_default();
-            count(&request, receipt);
+            meters.count(&request, receipt);
             return request.answer(Ok(receipt));
         }
         Err(e) => e,
@@ -286,7 +344,7 @@ fn one_by_one(writer: &mut Writer, request: Request) {
             Err(e) => tracing::error!(token = %event.token, error = %e, "the store refuses this event"),
         }
     }
-    count(&request, receipt);
+    meters.count(&request, receipt);
     let moved = request.mark.as_ref().filter(|_| !whole.is_passing());
     let answer = match moved.map(|mark| writer.tx("accept mark", |db| ledger::mark(db, mark))) {
         Some(Ok(())) => Ok(receipt),
@@ -294,15 +352,6 @@ fn one_by_one(writer: &mut Writer, request: Request) {
         None => Err(Refused::Store(whole.to_string())),
     };
     request.answer(answer);
-}
-
-fn count(request: &Request, receipt: Receipt) {
-    // All events of a request come from one feed.
-    if let Some(first) = request.events.first() {
-        metrics::counter!("calljournal_events_accepted_total", "feed" => first.feed.as_str())
-            .increment(receipt.fresh as u64);
-    }
-    metrics::counter!("calljournal_events_duplicate_total").increment(receipt.duplicates as u64);
 }
 
 /// About what an event takes while it waits.

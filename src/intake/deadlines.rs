@@ -20,10 +20,15 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// end of all channels): together they cost one fold and one commit. A deadline waits for nothing: it tells an end.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// Who is behind while events come in gives the acks this many times its own time, for so long at most: a flood
-/// of events is written down first and made sense of after it.
+/// Who is behind while events come in gives the acks this many times its own time, more in a flood, for so long at
+/// most: a flood of events is written down first and made sense of after it.
 const WAY_FOR_ACCEPTS: u32 = 8;
+const WAY_IN_A_FLOOD: u32 = 64;
 const BEHIND_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Events a second that are a flood, twice of what the largest PBX tells at its busiest; and how long is counted.
+const FLOOD: f64 = 1000.0;
+const FLOOD_COUNTS: Duration = Duration::from_millis(50);
 
 /// How long the database is left alone after it failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -47,6 +52,7 @@ pub(super) async fn drive(inner: Shared) {
     let mut healthy = true;
     let mut gauged = Stopwatch::start();
     let mut abreast = Stopwatch::start();
+    let mut inflow = Inflow { counted: Stopwatch::start(), came: 0, is_flood: false };
     while !inner.stopped.is_cancelled() {
         match settle_some(&inner).await {
             Ok(done) => {
@@ -67,8 +73,9 @@ pub(super) async fn drive(inner: Shared) {
                 }
                 match done {
                     Round { more: true, took, .. } => {
-                        if accept::is_busy(&inner) && abreast.elapsed() < BEHIND_AT_MOST {
-                            pause(&inner, took * WAY_FOR_ACCEPTS).await;
+                        let way = inflow.way(&inner);
+                        if way > 0 && abreast.elapsed() < BEHIND_AT_MOST {
+                            pause(&inner, took * way).await;
                         }
                     }
                     Round { elsewhere: true, .. } => pause(&inner, ELSEWHERE).await,
@@ -83,6 +90,30 @@ pub(super) async fn drive(inner: Shared) {
                 healthy = false;
                 pause(&inner, AFTER_FAILURE).await;
             }
+        }
+    }
+}
+
+/// How fast events come in.
+struct Inflow {
+    counted: Stopwatch,
+    came: u64,
+    is_flood: bool,
+}
+
+impl Inflow {
+    /// How much of its own time a round leaves to the acks now.
+    fn way(&mut self, inner: &Inner) -> u32 {
+        let lasted = self.counted.elapsed();
+        if lasted >= FLOOD_COUNTS {
+            let before = std::mem::replace(&mut self.came, accept::came(inner));
+            self.is_flood = (self.came - before) as f64 >= FLOOD * lasted.as_secs_f64();
+            self.counted = Stopwatch::start();
+        }
+        match (self.is_flood, accept::is_busy(inner)) {
+            (true, _) => WAY_IN_A_FLOOD,
+            (false, true) => WAY_FOR_ACCEPTS,
+            (false, false) => 0,
         }
     }
 }

@@ -84,6 +84,7 @@ struct Inner {
     recent: recent::Recent,
     living: Mutex<Living>,
     waiting: Arc<Mutex<accept::Waiting>>,
+    meters: Arc<accept::Meters>,
     /// Rung when there may be something to settle.
     appended: Arc<Notify>,
     /// Rung when there are notices to send.
@@ -140,6 +141,7 @@ impl Intake {
             policy,
             recent: recent::Recent::default(),
             waiting: Arc::default(),
+            meters: Arc::new(accept::Meters::new()),
             appended: Arc::default(),
             told: Arc::default(),
             released: AtomicBool::new(false),
@@ -158,6 +160,14 @@ impl Intake {
         accept::accept(&self.inner, events, None).await
     }
 
+    /// As [`Intake::accept`], for an event of which [`Intake::questions`] has heard.
+    ///
+    /// # Errors
+    /// As [`Intake::accept`].
+    pub async fn accept_heard(&self, event: Event) -> Result<Receipt, Refused> {
+        accept::accept(&self.inner, vec![event], None).await
+    }
+
     /// Appends `events` and, in the same transaction, remembers how far their spool file is taken in.
     ///
     /// # Errors
@@ -167,11 +177,15 @@ impl Intake {
         accept::accept(&self.inner, events, Some(mark)).await
     }
 
-    /// What the pbx of `event` is to be asked in the session that told it; mostly nothing.
+    /// Hears of an event, and tells what its pbx is to be asked in the session that told it; mostly nothing.
     #[must_use]
     pub fn questions(&self, event: &Event) -> Vec<Question> {
-        self.inner.hear([event]);
-        lock(&self.inner.living).questions(event, self.inner.clock.now())
+        let mut living = lock(&self.inner.living);
+        let finding = living.hear(event);
+        let questions = living.questions(event, self.inner.clock.now());
+        drop(living);
+        say(&event.pbx, finding);
+        questions
     }
 
     /// Takes in what a pbx answered. What cannot be written is asked again another time.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::SignedDuration;
 use tokio::net::TcpListener;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,7 +80,9 @@ pub async fn run(
     spool.first_pass().await;
     intake.release_deadlines();
 
-    let (agi, http) = (agi::bind(config.agi.listen)?, bind_http(config.http.listen)?);
+    let apart = Apart::start("agi")?;
+    let agi = apart.within(|| agi::bind(config.agi.listen))?;
+    let http = bind_http(config.http.listen)?;
     let addresses = Addresses { agi: agi.local_addr()?, http: http.local_addr()? };
     let (ready, is_ready) = watch::channel(false);
     let parts = Parts::default();
@@ -95,7 +98,9 @@ pub async fn run(
     let notifier =
         Notifier::new(store.clone(), clock.clone(), config.notify.clone()).woken_by(intake.notices_created());
     parts.run(&parts.ends, |stop| notifier.run(stop));
-    parts.run(&parts.ends, |stop| agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop));
+    parts.run(&parts.ends, |stop| {
+        apart.run(agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop))
+    });
 
     ready.send_replace(true);
     systemd::ready();
@@ -118,6 +123,36 @@ pub async fn run(
     })??;
     info!("stopped");
     Ok(())
+}
+
+/// One thread for a part that nothing else is to come between, and that no other thread is woken for.
+struct Apart(Option<Runtime>);
+
+impl Apart {
+    fn start(name: &str) -> std::io::Result<Apart> {
+        let mut threads = runtime::Builder::new_multi_thread();
+        Ok(Apart(Some(threads.worker_threads(1).thread_name(name).enable_all().build()?)))
+    }
+
+    /// What `make` makes belongs to that thread.
+    fn within<T>(&self, make: impl FnOnce() -> T) -> T {
+        let _within = self.0.as_ref().map(Runtime::enter);
+        make()
+    }
+
+    async fn run(self, part: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            let _ = runtime.spawn(part).await;
+        }
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// What runs, in two groups: one ends before the door is closed, one after.

@@ -38,23 +38,22 @@ pub struct SpoolMark {
     pub garbage: u64,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = events, treat_none_as_default_value = false)]
-struct NewEvent<'a> {
-    pbx: &'a str,
-    token: &'a str,
-    kind: &'a str,
-    feed: &'a str,
-    uid: &'a str,
-    linkedid: &'a str,
-    root: Option<&'a str>,
-    seq: Option<i64>,
-    at_us: i64,
-    timed: bool,
-    received_us: i64,
-    channel: &'a str,
-    facts: String,
-    agi: Option<String>,
+/// A row as it is appended.
+pub(super) struct NewEvent<'a> {
+    pub(super) pbx: &'a str,
+    pub(super) token: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) feed: &'a str,
+    pub(super) uid: &'a str,
+    pub(super) linkedid: &'a str,
+    pub(super) root: Option<&'a str>,
+    pub(super) seq: Option<i64>,
+    pub(super) at_us: i64,
+    pub(super) timed: bool,
+    pub(super) received_us: i64,
+    pub(super) channel: &'a str,
+    pub(super) facts: String,
+    pub(super) agi: Option<String>,
 }
 
 impl<'a> NewEvent<'a> {
@@ -85,13 +84,7 @@ impl<'a> NewEvent<'a> {
 pub fn append(db: &mut Db, told: &[&Event]) -> Result<Vec<bool>, StoreError> {
     let rows = told.iter().map(|event| NewEvent::of(event)).collect::<Result<Vec<_>, _>>()?;
     match db {
-        Db::Sqlite(c) => rows
-            .iter()
-            .map(|row| {
-                let insert = diesel::insert_into(events::table).values(row).on_conflict_do_nothing();
-                Ok(insert.execute(c)? == 1)
-            })
-            .collect(),
+        Db::Sqlite(c) => rows.iter().map(|row| Ok(ready::Append(row).execute(c)? == 1)).collect(),
         Db::Postgres(c) => {
             let written: Vec<(String, String)> = append_all(&rows).load(c)?;
             let mut fresh: HashSet<(&str, &str)> =

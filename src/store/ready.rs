@@ -1,12 +1,48 @@
 //! Statements of SQLite that are prepared once for each connection.
 //!
-//! diesel prepares each `UPDATE` anew, since it cannot know that its text stays the same. Here it does, and these
-//! are the ones that every event needs.
+//! diesel prepares each `UPDATE` anew, and puts together the text of each `INSERT … ON CONFLICT`, since it cannot know
+//! that it stays the same. Here it does, and these are the ones that every event needs.
 
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::sqlite::Sqlite;
+
+use super::ledger::NewEvent;
+
+/// Appends one event, where it is not in the log already.
+pub(super) struct Append<'a>(pub(super) &'a NewEvent<'a>);
+
+impl QueryId for Append<'_> {
+    type QueryId = Append<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Sqlite> for Append<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        macro_rules! values {
+            ($first:ident: $sql:ty $(, $name:ident: $more:ty)* $(,)?) => {
+                out.push_sql(concat!(
+                    "INSERT INTO events (", stringify!($first), $(", ", stringify!($name),)* ") VALUES ("
+                ));
+                out.push_bind_param::<$sql, _>(&self.0.$first)?;
+                $(
+                    out.push_sql(", ");
+                    out.push_bind_param::<$more, _>(&self.0.$name)?;
+                )*
+            };
+        }
+        values! {
+            pbx: Text, token: Text, kind: Text, feed: Text, uid: Text, linkedid: Text, root: Nullable<Text>,
+            seq: Nullable<BigInt>, at_us: BigInt, timed: Bool, received_us: BigInt, channel: Text, facts: Text,
+            agi: Nullable<Text>,
+        }
+        out.push_sql(") ON CONFLICT DO NOTHING");
+        Ok(())
+    }
+}
+
+impl<C> RunQueryDsl<C> for Append<'_> {}
 
 /// Marks one event as settled.
 pub(super) struct Settle<'a> {

@@ -172,6 +172,7 @@ impl Queue {
             Lane::Settle => lanes.settle.push_back(job),
         }
         drop(lanes);
+        // On SQLite one thread waits for both; elsewhere the other one must not be woken in its place.
         self.came.notify_all();
         Ok(())
     }

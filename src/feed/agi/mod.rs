@@ -11,8 +11,9 @@ mod request;
 pub mod session;
 pub mod wire;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, Write};
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +21,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use metrics::{counter, gauge, histogram};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::complaints::Complaints;
@@ -78,7 +79,7 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn oldest_wait(&self) -> Option<Duration>;
 
     /// What the pbx of `event` is to be asked in its session, the first [`QUESTIONS`] at most. Mostly nothing: each
-    /// question holds up a phone call.
+    /// question holds up a phone call. Called once for each event, before [`Door::keep`].
     fn questions(&self, _event: &Event) -> Vec<Question> {
         Vec::new()
     }
@@ -95,7 +96,7 @@ pub trait Door: Clone + Send + Sync + 'static {
 
 impl Door for Intake {
     async fn keep(&self, event: Event) -> Answer {
-        match self.accept(vec![event]).await {
+        match self.accept_heard(event).await {
             Ok(receipt) if receipt.fresh == 0 => Answer::Known,
             Ok(_) => Answer::Kept,
             Err(Refused::Busy) => Answer::Busy,
@@ -126,6 +127,8 @@ pub fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
         // After a restart, what is left of old sessions must not keep the port.
         socket.set_reuseaddr(true)?;
         low_water::set(&socket, LOW_WATER);
+        // One small command goes out: it must not wait for company. Connections inherit that too.
+        socket.set_nodelay(true)?;
         socket.bind(addr)?;
         socket.listen(BACKLOG)
     };
@@ -165,18 +168,17 @@ pub async fn run<D: Door>(
         stop: stop.clone(),
         up: Stopwatch::start(),
         complaints: Mutex::default(),
+        meters: Meters::new(),
     });
-    let mut sessions = JoinSet::new();
+    let sessions = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        // A session that panicked has counted itself.
-        while sessions.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, peer)) => desk.admit(stream, peer.ip().to_canonical(), &mut sessions),
+            Ok((stream, peer)) => desk.admit(stream, peer.ip().to_canonical(), &sessions),
             Err(error) => {
                 desk.complain(None, "accept", || {
                     warn!(%error, "cannot accept FastAGI connections; trying again. Raise LimitNOFILE if it says too many open files");
@@ -186,8 +188,8 @@ pub async fn run<D: Door>(
         }
     }
     drop(listener);
-    let all_ended = async { while sessions.join_next().await.is_some() {} };
-    if timeout(STOP_WITHIN, all_ended).await.is_err() {
+    sessions.close();
+    if timeout(STOP_WITHIN, sessions.wait()).await.is_err() {
         warn!("FastAGI sessions were still open {} s after the stop", STOP_WITHIN.as_secs());
     }
 }
@@ -201,6 +203,28 @@ struct Desk<D> {
     stop: CancellationToken,
     up: Stopwatch,
     complaints: Mutex<Complaints>,
+    meters: Meters,
+}
+
+/// What is counted for each session, looked up once.
+struct Meters {
+    open: Gauge,
+    acked: Counter,
+    ack: Histogram,
+}
+
+impl Meters {
+    fn new() -> Meters {
+        let acked = counter!(SESSIONS_TOTAL, "outcome" => Outcome::Acked.as_str());
+        Meters { open: gauge!(SESSIONS_OPEN), acked, ack: histogram!(ACK_SECONDS) }
+    }
+
+    fn ended(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Acked => self.acked.increment(1),
+            other => counter!(SESSIONS_TOTAL, "outcome" => other.as_str()).increment(1),
+        }
+    }
 }
 
 /// The call and channel that a session speaks of, once that is known.
@@ -253,7 +277,7 @@ fn command(question: &Question) -> Option<Command> {
 
 impl<D: Door> Desk<D> {
     /// Lets a peer in, or turns it away at once.
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, sessions: &mut JoinSet<()>) {
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, sessions: &TaskTracker) {
         if !self.agi.allow.iter().any(|network| network.contains(&peer)) {
             return self.turn_away(peer, Outcome::RefusedNetwork, "the address is not in [agi] allow");
         }
@@ -265,12 +289,12 @@ impl<D: Door> Desk<D> {
             return self.turn_away(peer, Outcome::OverLimit, "[agi] max_connections sessions are open");
         }
         let open = Open { desk: Arc::clone(self), peer, outcome: None };
-        gauge!(SESSIONS_OPEN).increment(1);
+        self.meters.open.increment(1);
         sessions.spawn(open.serve(stream, Stopwatch::start()));
     }
 
     fn turn_away(&self, peer: IpAddr, outcome: Outcome, why: &'static str) {
-        counter!(SESSIONS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+        self.meters.ended(outcome);
         self.report(peer, &Ending { outcome, why: why.into() }, &Subject::default());
     }
 
@@ -284,27 +308,33 @@ impl<D: Door> Desk<D> {
     ) -> Ending {
         let pbx = self.pbx.peers.get(&peer).unwrap_or(&self.pbx.default);
         let mut session = Session::new(pbx, self.agi.secret.as_ref()).keeping_lines(self.agi.keep_lines);
-        let mut buffer = [0; PIECE];
         let mut action = Action::Wait;
-        let _ = timeout(LOW_WATER_WAIT, stream.readable()).await;
-        low_water::lift(stream);
         // One timer and one ear for the stop, however many pieces a request comes in.
-        let mut phase = session.phase();
-        let (deadline, stopped) = (sleep(self.allowed(phase)), self.stop.cancelled());
+        let (deadline, stopped) = (sleep(LOW_WATER_WAIT), self.stop.cancelled());
         tokio::pin!(deadline, stopped);
+        let start = deadline.deadline() - LOW_WATER_WAIT - opened.elapsed();
+        tokio::select! {
+            biased;
+            _ = stream.readable() => {}
+            () = deadline.as_mut() => {}
+        }
+        low_water::lift(stream);
+        let mut phase = session.phase();
+        deadline.as_mut().reset(start + self.allowed(phase));
         loop {
             if phase != session.phase() {
                 phase = session.phase();
-                deadline.set(sleep(self.allowed(phase).saturating_sub(opened.elapsed())));
+                deadline.as_mut().reset(start + self.allowed(phase));
             }
-            let input = match action {
-                Action::Wait => hear(stream, &mut buffer, phase, deadline.as_mut(), stopped.as_mut()).await,
+            action = match action {
+                Action::Wait => self.hear(stream, &mut session, deadline.as_mut(), stopped.as_mut()).await,
                 Action::Store(event) => {
                     let errand = Errand::of(&event, self.door.questions(&event));
                     session.will_ask(errand.iter().flat_map(Errand::commands));
                     *subject =
                         Subject { call: event.linkedid.clone(), channel: event.channel.clone(), errand };
-                    self.store(*event, deadline.as_mut()).await
+                    let stored = self.store(*event, deadline.as_mut()).await;
+                    session.step(stored, self.clock.now())
                 }
                 Action::Send(command) => {
                     let sent = tokio::select! {
@@ -317,9 +347,9 @@ impl<D: Door> Desk<D> {
                         return Ending { outcome: Outcome::ClosedEarly, why: "".into() };
                     }
                     if phase == Phase::Reply {
-                        histogram!(ACK_SECONDS).record(opened.elapsed());
+                        self.meters.ack.record(opened.elapsed());
                     }
-                    hear(stream, &mut buffer, phase, deadline.as_mut(), stopped.as_mut()).await
+                    self.hear(stream, &mut session, deadline.as_mut(), stopped.as_mut()).await
                 }
                 Action::Close(ending) => {
                     if let Some(errand) = &mut subject.errand {
@@ -328,8 +358,40 @@ impl<D: Door> Desk<D> {
                     return ending;
                 }
             };
-            action = session.step(input, self.clock.now());
         }
+    }
+
+    /// Takes the step for what comes first: bytes, the deadline of the phase or the stop.
+    async fn hear(
+        &self,
+        stream: &mut TcpStream,
+        session: &mut Session<'_>,
+        deadline: Pin<&mut Sleep>,
+        stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> Action {
+        let phase = session.phase();
+        let stopping = async {
+            stopped.await;
+            if matches!(phase, Phase::Reply | Phase::Questions) {
+                sleep(LINGER).await;
+            }
+        };
+        // The piece lies on the stack: a session that waits holds no room for it.
+        let read = poll_fn(|cx| {
+            let mut piece = [const { MaybeUninit::uninit() }; PIECE];
+            let mut piece = ReadBuf::uninit(&mut piece);
+            Pin::new(&mut *stream).poll_read(cx, &mut piece).map(|read| match (read, piece.filled()) {
+                (Err(_), _) | (Ok(()), []) => session.step(Input::Eof, self.clock.now()),
+                (Ok(()), bytes) => session.step(Input::Bytes(bytes), self.clock.now()),
+            })
+        });
+        let input = tokio::select! {
+            biased;
+            action = read => return action,
+            () = deadline => Input::Deadline,
+            () = stopping => Input::Stopping,
+        };
+        session.step(input, self.clock.now())
     }
 
     /// Time allowed from the connection to the end of a phase.
@@ -385,31 +447,6 @@ impl<D: Door> Desk<D> {
     }
 }
 
-/// What comes first: bytes, the deadline of the phase or the stop.
-async fn hear<'b>(
-    stream: &mut TcpStream,
-    buffer: &'b mut [u8],
-    phase: Phase,
-    deadline: Pin<&mut Sleep>,
-    stopped: Pin<&mut impl Future<Output = ()>>,
-) -> Input<'b> {
-    let stopping = async {
-        stopped.await;
-        if matches!(phase, Phase::Reply | Phase::Questions) {
-            sleep(LINGER).await;
-        }
-    };
-    tokio::select! {
-        biased;
-        read = stream.read(buffer) => match read {
-            Ok(0) | Err(_) => Input::Eof,
-            Ok(n) => Input::Bytes(&buffer[..n]),
-        },
-        () = deadline => Input::Deadline,
-        () = stopping => Input::Stopping,
-    }
-}
-
 /// An open session; counts itself when it ends, however that comes about.
 struct Open<D: Door> {
     desk: Arc<Desk<D>>,
@@ -419,14 +456,14 @@ struct Open<D: Door> {
 
 impl<D: Door> Open<D> {
     async fn serve(mut self, mut stream: TcpStream, opened: Stopwatch) {
-        // One small command goes out: it must not wait for company.
-        let _ = stream.set_nodelay(true);
         let mut subject = Subject::default();
         let ending = self.desk.converse(&mut stream, self.peer, opened, &mut subject).await;
         self.outcome = Some(ending.outcome);
         self.desk.report(self.peer, &ending, &subject);
         // However it goes, all is said: the peer closes too, or the time is over.
-        let _ = timeout(LINGER, part(&mut stream, ending.outcome)).await;
+        if ending.outcome.calls_for_failure() {
+            let _ = timeout(LINGER, fail(&mut stream)).await;
+        }
         drop(stream);
         if let Some(errand) = subject.errand {
             errand.hand_in(&self.desk.door).await;
@@ -436,15 +473,14 @@ impl<D: Door> Open<D> {
 
 /// Says the last word and closes so that the peer can hear it: a socket that is closed with unread data makes
 /// the kernel reset the connection, and a reset may destroy what is still on its way.
-async fn part(stream: &mut TcpStream, outcome: Outcome) -> io::Result<()> {
-    if outcome.calls_for_failure() {
-        stream.write_all(Command::failure().as_bytes()).await?;
-    }
+async fn fail(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(Command::failure().as_bytes()).await?;
     stream.shutdown().await?;
-    let mut rest = [0; PIECE];
+    let mut rest = Vec::with_capacity(PIECE);
     let mut thrown_away = 0;
-    while outcome.calls_for_failure() && thrown_away < MAX_UNREAD {
-        match stream.read(&mut rest).await? {
+    while thrown_away < MAX_UNREAD {
+        rest.clear();
+        match stream.read_buf(&mut rest).await? {
             0 => break,
             n => thrown_away += n,
         }
@@ -460,7 +496,7 @@ impl<D: Door> Drop for Open<D> {
             let why = "the session's own code failed: please report it".into();
             self.desk.report(self.peer, &Ending { outcome, why }, &Subject::default());
         }
-        gauge!(SESSIONS_OPEN).decrement(1);
-        counter!(SESSIONS_TOTAL, "outcome" => outcome.as_str()).increment(1);
+        self.desk.meters.open.decrement(1);
+        self.desk.meters.ended(outcome);
     }
 }

@@ -101,8 +101,8 @@ fn line(input: &[u8]) -> IResult<&[u8], &[u8]> {
 #[derive(Debug, Default)]
 pub struct Prelude {
     lines: Lines,
-    /// Where names and values lie among the bytes.
-    headers: Vec<(Range<usize>, Range<usize>)>,
+    /// Where names and values lie among the bytes. Below [`MAX_BLOCK`], so that the list of a usual request is small.
+    headers: Vec<(Range<u32>, Range<u32>)>,
 }
 
 impl Prelude {
@@ -123,14 +123,16 @@ impl Prelude {
                 return Err(Malformed::ManyLines.into());
             }
             let (name, value) = header(&self.lines.bytes[place.clone()]).ok_or(Malformed::NoColon)?;
-            self.headers.push((place.start..place.start + name.len(), place.end - value.len()..place.end));
+            let at = |place: usize| u32::try_from(place).map_err(|_| Malformed::LongBlock);
+            let name = at(place.start)?..at(place.start + name.len())?;
+            self.headers.push((name, at(place.end - value.len())?..at(place.end)?));
         }
     }
 
     /// Names and values in the order in which they came; names may repeat, values may be empty.
     pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let bytes = &self.lines.bytes;
-        self.headers.iter().map(|(name, value)| (&bytes[name.clone()], &bytes[value.clone()]))
+        let text = |place: &Range<u32>| &self.lines.bytes[place.start as usize..place.end as usize];
+        self.headers.iter().map(move |(name, value)| (text(name), text(value)))
     }
 }
 
