@@ -78,9 +78,13 @@ fn the_end_of_a_call_is_posted_once() {
 fn what_was_received_before_the_stop_is_acknowledged_and_what_was_not_gets_failure() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[("CALLJOURNAL_AGI__ACK_TIMEOUT_MS", "2000")]);
-    let unread = TcpStream::connect(server.agi).unwrap();
-    unread.set_read_timeout(Some(PATIENCE)).unwrap();
-    (&unread).write_all(b"agi_network: yes\n").unwrap();
+    let unread = || {
+        let unread = TcpStream::connect(server.agi).unwrap();
+        unread.set_read_timeout(Some(PATIENCE)).unwrap();
+        (&unread).write_all(b"agi_network: yes\n").unwrap();
+        unread
+    };
+    let early = unread();
     let agi = server.agi;
     let told: Vec<_> = (0..40)
         .map(|n| {
@@ -91,12 +95,16 @@ fn what_was_received_before_the_stop_is_acknowledged_and_what_was_not_gets_failu
             })
         })
         .collect();
+    // Some of them are not even accepted by then.
+    let late: Vec<_> = (0..30).map(|_| unread()).collect();
     server.terminate();
     let acked: Vec<String> =
         told.into_iter().map(|t| t.join().unwrap()).filter_map(|(acked, uid)| acked.then_some(uid)).collect();
-    let mut answer = String::new();
-    let _ = (&unread).read_to_string(&mut answer);
-    assert_eq!(answer, "FAILURE\n", "who was not read yet waits for an answer");
+    for mut unread in late.into_iter().chain([early]) {
+        let mut answer = String::new();
+        let _ = unread.read_to_string(&mut answer);
+        assert_eq!(answer, "FAILURE\n", "who was not read yet waits for an answer");
+    }
     let (status, _) = server.wait();
     assert_eq!(status.code(), Some(0));
 

@@ -17,6 +17,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -186,6 +188,13 @@ pub async fn run<D: Door>(
                 tokio::select! { () = stop.cancelled() => break, () = sleep(BACK_OFF) => {} }
             }
         }
+    }
+    // Who has connected already is answered too; nobody is once the port is closed.
+    yield_now().await;
+    for _ in 0..BACKLOG {
+        let waits = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+        let Poll::Ready(Ok((stream, peer))) = waits else { break };
+        desk.admit(stream, peer.ip().to_canonical(), &sessions);
     }
     drop(listener);
     sessions.close();
