@@ -7,6 +7,7 @@ mod agi;
 mod cluster;
 mod dialplan;
 mod file;
+mod formats;
 mod freepbx;
 mod layout;
 mod libraries;

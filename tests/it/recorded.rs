@@ -43,6 +43,16 @@ pub fn told_of_recorded_calls() -> String {
     recorded(Path::new(CALLS)).into_iter().map(read).collect()
 }
 
+/// Each recorded call as it was after each of its events, with the file it was read from.
+pub fn calls_as_they_grew() -> Vec<(PathBuf, Vec<Call>)> {
+    let grown = |file: PathBuf| {
+        let events = events(&file);
+        let calls = (1..=events.len()).map(|some| folded(&events[..some])).collect();
+        (file, calls)
+    };
+    recorded(Path::new(CALLS)).into_iter().map(grown).collect()
+}
+
 fn recorded(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {

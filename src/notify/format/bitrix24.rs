@@ -14,9 +14,6 @@ use super::{Heard, Memory, Reply, Step, Task};
 /// Under which name it is remembered what Bitrix24 knows of a call.
 const MARK: &str = "bitrix24";
 
-/// Most digits of an own phone's number.
-const OWN: usize = 6;
-
 /// Errors that pass by themselves.
 const BUSY: [&str; 3] = ["query_limit_exceeded", "overload_limit", "operation_time_limit"];
 
@@ -183,7 +180,7 @@ fn register(task: &Task<'_>, told: Told<'_>, over: bool) -> Result<Ask, &'static
 }
 
 fn finish(task: &Task<'_>, told: Told<'_>, card: Card) -> Result<Ask, &'static str> {
-    let talker = told.talker().filter(|number| own(number));
+    let talker = told.talker().filter(|number| told::is_own(number));
     let user = task.endpoint.bitrix24.as_ref().and_then(|own| own.user_id);
     let params = Map::from_iter(
         [
@@ -254,15 +251,14 @@ fn person(phone: Option<&str>, user: Option<u64>) -> Option<(String, Value)> {
 /// The own phone that has to do with the call: who called out, who talks, whose phone rings.
 fn phone<'a>(told: Told<'a>) -> Option<&'a str> {
     if told.way() == Way::Out {
-        return told.source().filter(|number| own(number));
+        return told.source().filter(|number| told::is_own(number));
     }
-    let number = |leg: &'a Value| told::text(&leg["number"]).filter(|number| own(number));
+    let number = |leg: &'a Value| told::text(&leg["number"]).filter(|number| told::is_own(number));
     let rings = told.leg().filter(|leg| leg["role"] != "caller").and_then(number);
-    told.talker().filter(|number| own(number)).or(rings).or_else(|| told.called().rev().find_map(number))
-}
-
-fn own(number: &str) -> bool {
-    (1..=OWN).contains(&number.chars().count())
+    told.talker()
+        .filter(|number| told::is_own(number))
+        .or(rings)
+        .or_else(|| told.called().rev().find_map(number))
 }
 
 /// The number outside.

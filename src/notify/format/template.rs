@@ -8,9 +8,11 @@
 use std::fmt::Write;
 use std::io;
 
+use jiff::Timestamp;
 use minijinja::value::{Kwargs, Serde};
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
 
 use super::{Heard, Letter, Message, Step, Task, USER_AGENT};
 use crate::config::Endpoint;
@@ -22,6 +24,9 @@ const FUEL: u64 = 100_000;
 const MOST_BODY: usize = 256 * 1024;
 const MOST_HEADER: usize = 8 * 1024;
 const MOST_URL: usize = 8 * 1024;
+
+/// The call on which templates are tried.
+const TRIAL: &str = include_str!("../../asset/trial-call.json");
 
 /// What a template knows.
 const NAMES: [&str; 5] = ["notice", "call", "about", "story", "endpoint"];
@@ -63,14 +68,16 @@ struct Template<'a> {
 
 pub(super) fn next(task: &Task<'_>) -> Result<Step, String> {
     let Task { endpoint, letter, .. } = task;
+    write(endpoint, letter).map_err(|why| format!("[[notify]] {:?}: {why}", endpoint.name))
+}
+
+fn write(endpoint: &Endpoint, letter: &Letter) -> Result<Step, String> {
     // It carries no call. Whoever wants it all the same has named it.
     if letter.kind == "call.merged" && !endpoint.notices.contains(&letter.kind) {
         return Ok(Step::Nothing("a merge has no call to write of; name call.merged in notices to get it"));
     }
     let known = known(endpoint, letter);
-    let render = |template: Template<'_>| {
-        template.render(&known).map_err(|why| format!("[[notify]] {:?}: {why}", endpoint.name))
-    };
+    let render = |template: Template<'_>| template.render(&known);
     let mut headers = Vec::new();
     for (name, source) in &endpoint.headers {
         let value = render(Template::header(name, source))?;
@@ -86,10 +93,7 @@ pub(super) fn next(task: &Task<'_>) -> Result<Step, String> {
     }
     let json = headers.iter().any(|(name, value)| name == "content-type" && value.contains("json"));
     if let Some(why) = body.as_deref().filter(|_| json).and_then(not_json) {
-        return Err(format!(
-            "[[notify]] {:?}: the body came out as no JSON: {why}; quote values with tojson",
-            endpoint.name
-        ));
+        return Err(format!("the body came out as no JSON: {why}; quote values with tojson"));
     }
     let url = render(Template::url(&endpoint.url))?;
     Ok(Step::Send(Message {
@@ -130,7 +134,34 @@ pub(super) fn complaints(endpoint: &Endpoint) -> Vec<String> {
     if !METHODS.contains(&method.as_str()) {
         complaints.push(format!("method: there are {}", METHODS.join(", ")));
     }
+    // A merge is no call, and what it is about no trial can say.
+    if complaints.is_empty() && !endpoint.notices.iter().any(|kind| kind == "call.merged") {
+        complaints.extend(trial(endpoint));
+    }
     complaints
+}
+
+/// What goes wrong with an answered call and with a missed one, told by a caller who calls himself what he likes.
+fn trial(endpoint: &Endpoint) -> Option<String> {
+    let answered: serde_json::Value = serde_json::from_str(TRIAL).ok()?;
+    let mut missed = answered.clone();
+    for unknown in ["answered_at", "answered_by", "queue", "queue_wait_ms", "org"] {
+        missed[unknown] = serde_json::Value::Null;
+    }
+    for none in ["conversations", "transfers", "steps", "remarks"] {
+        missed[none] = json!([]);
+    }
+    missed["disposition"] = json!("NO ANSWER");
+    let kind = endpoint.notices.first().map_or("call.ended", String::as_str);
+    let created = Timestamp::UNIX_EPOCH;
+    let story = json!([{ "at": created, "text": "A call came in." }]);
+    [answered, missed].into_iter().find_map(|call| {
+        let body = json!({ "type": kind, "data": call, "story": { "en": story, "ru": story } });
+        let letter = Letter { id: "trial".into(), call: "trial".into(), kind: kind.into(), created, body };
+        let why = write(endpoint, &letter).err()?;
+        // It depends on the notice.
+        (!why.contains(": about")).then(|| format!("tried on a call: {why}"))
+    })
 }
 
 /// What a template may speak of.
@@ -289,7 +320,6 @@ mod tests {
     use super::*;
     use crate::config::Format;
     use proptest::prelude::*;
-    use serde_json::json;
 
     /// As hostile as a caller's name gets.
     const NAME: &str =
@@ -458,7 +488,7 @@ mod tests {
             said(
                 "http://x/",
                 &[("X-A", "{{ notice.id }}")],
-                "{% for l in story %}{{ l.text }}{{ loop.index }}{% endfor %}"
+                "[{% for l in story %}{{ l.text | tojson }}, {{ loop.index }}{% endfor %}]"
             ),
             ""
         );

@@ -13,6 +13,9 @@ use crate::config::Endpoint;
 /// Where Asterisk keeps recordings when nobody says otherwise: what lies below is the same on the web.
 const MONITOR: &str = "/var/spool/asterisk/monitor/";
 
+/// Most digits of an own phone's number.
+const OWN: usize = 6;
+
 /// What stays as it is in a part of an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -98,11 +101,13 @@ impl<'a> Told<'a> {
         [&about["leg"], about].into_iter().find(|value| value.is_object())
     }
 
-    /// Who talks at present, or did at last: the own phone of the last conversation.
+    /// Who talks at present, or did at last: the own phone of the last conversation, of two the one that was called.
+    /// Where both are outside, the one that was called too.
     pub fn talker(&self) -> Option<&'a str> {
         let last = self.list("conversations").next_back()?;
-        let side = if self.way() == Way::Out { "caller" } else { "called" };
-        text(&last[side]["number"])
+        let sides = if self.way() == Way::Out { ["caller", "called"] } else { ["called", "caller"] };
+        let [first, second] = sides.map(|side| text(&last[side]["number"]));
+        first.filter(|number| is_own(number)).or(second.filter(|number| is_own(number))).or(first)
     }
 
     /// The legs that were called, in order of time.
@@ -120,6 +125,11 @@ impl<'a> Told<'a> {
         let of = |key: &str| text(&self.body["about"][key]).or(text(&self.call[key]));
         Some((of("from")?, of("into")?))
     }
+}
+
+/// Whether a number is that of an own phone, as far as its length says so.
+pub(super) fn is_own(number: &str) -> bool {
+    (1..=OWN).contains(&number.chars().count())
 }
 
 /// A text that is not empty.

@@ -105,7 +105,7 @@ fn rings(event: &mut Event, told: Told<'_>) -> Result<(), &'static str> {
         event.name = "local.in.call";
         told::text(&leg["number"])
     };
-    event.local(phone.ok_or("the phone that rings has no number")?);
+    event.local(phone.filter(|number| told::is_own(number)).ok_or("no own phone rings")?);
     Ok(())
 }
 
