@@ -104,6 +104,8 @@ pub enum Feed {
     Spool,
     /// A post of ast-ami, which hears it from Asterisk's manager interface.
     Push,
+    /// Asterisk's manager interface, over a connection of our own.
+    Ami,
 }
 
 /// An event's name, `uid-seq-kind-time`: 1 to 96 of `A-Z a-z 0-9 . _ -`.
@@ -426,6 +428,7 @@ impl Feed {
             Feed::Agi => "agi",
             Feed::Spool => "spool",
             Feed::Push => "push",
+            Feed::Ami => "ami",
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  feed/agi ──┐
+//!  feed/ami   │
 //!  feed/spool ├─> Event ──> intake ──> call (pure) ──> store ──> notify ──> the world
 //!  feed/push ─┘             one door                     │
 //!                           for writing                  └──> api · cli   (read)

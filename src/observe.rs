@@ -22,6 +22,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_events_idle_total", "Events that changed nothing of their call"),
     ("calljournal_calls_set_aside_total", "Calls that could not be settled"),
     ("calljournal_push_posts_total", "Posts of ast-ami, by outcome"),
+    ("calljournal_ami_connections_total", "Connections to manager interfaces, by outcome"),
+    ("calljournal_ami_messages_total", "Events of manager interfaces"),
+    ("calljournal_ami_events_lost_total", "Events made of them that could not be kept"),
     ("calljournal_calls_forgotten_total", "Calls deleted because they ended longer ago than store.keep_days"),
     ("calljournal_spool_events_total", "Events taken in from the spool"),
     ("calljournal_spool_garbage_total", "Lines of the spool that are no event, by reason"),
@@ -32,6 +35,7 @@ const COUNTERS: &[(&str, &str)] = &[
 /// What goes up and down: name, unit, what it tells.
 const GAUGES: &[(&str, Unit, &str)] = &[
     ("calljournal_agi_sessions", Unit::Count, "FastAGI sessions that are open"),
+    ("calljournal_ami_up", Unit::Count, "Whether the manager interface of a pbx is listened to"),
     ("calljournal_accept_queue", Unit::Count, "Events that wait to be made durable"),
     ("calljournal_events_unsettled", Unit::Count, "Durable events not yet part of a call"),
     ("calljournal_unsettled_age_seconds", Unit::Seconds, "Age of the oldest of them"),

@@ -173,6 +173,15 @@ check-spool-missing = spool: { $dir } is missing: events that the server does no
 check-spool-no-directory = spool: { $dir } is no directory: events that the server does not take are lost
 check-spool-unreadable = spool: { $dir } cannot be read ({ $reason }): what waits there is not taken in
 check-spool-group = let this server's user into Asterisk's group: SupplementaryGroups=asterisk for systemd, else usermod -aG asterisk USER
+check-ami = AMI at { $host }: protocol { $version }, logged in as { $user }, { $channels } channels live
+check-ami-refused = AMI at { $host } refused the log-in of { $user }: { $reason }
+check-ami-refused-todo = compare user and secret, and permit and deny, with the user's section of manager.conf; docs/ami.md shows a whole one
+check-ami-no-list = AMI at { $host }: { $user } may not ask which channels live
+check-ami-no-list-todo = write into the section of { $user } in manager.conf:  read = call,agent  and  write = reporting
+check-ami-none = what listens at { $host } is no manager interface
+check-ami-none-todo = compare [[ami]] host with port in [general] of manager.conf (5038 where none is set)
+check-ami-away = AMI at { $host } is away: { $reason }
+check-ami-away-todo = is it enabled in [general] of manager.conf, and does it listen on that address? asterisk -rx 'manager show settings'
 check-nobody = notices: nobody wants any ([[notify]] is not set)
 check-receivers = notices: to { $names }
 check-receiver = notices to { $name }: { $what }

@@ -182,6 +182,15 @@ check-spool-missing = спул: каталога { $dir } нет: события
 check-spool-no-directory = спул: { $dir } — не каталог: события, которые сервер не принял, теряются
 check-spool-unreadable = спул: { $dir } не читается ({ $reason }): события, которые там ждут, не принимаются
 check-spool-group = добавьте пользователя этого сервера в группу Asterisk: для systemd — SupplementaryGroups=asterisk, иначе — usermod -aG asterisk USER
+check-ami = AMI на { $host }: протокол { $version }, вход как { $user }, живых каналов: { $channels }
+check-ami-refused = AMI на { $host } не пускает { $user }: { $reason }
+check-ami-refused-todo = сверьте user и secret, а также permit и deny, с разделом пользователя в manager.conf; целый пример в docs/ami.md
+check-ami-no-list = AMI на { $host }: { $user } не вправе спросить, какие каналы живы
+check-ami-no-list-todo = впишите в раздел { $user } в manager.conf:  read = call,agent  и  write = reporting
+check-ami-none = на { $host } слушает не интерфейс AMI
+check-ami-none-todo = сверьте host в [[ami]] с port в [general] файла manager.conf (5038, если не задан)
+check-ami-away = AMI на { $host } недоступен: { $reason }
+check-ami-away-todo = включён ли он в [general] файла manager.conf и слушает ли на этом адресе? asterisk -rx 'manager show settings'
 check-nobody = уведомления: получателей нет ([[notify]] не задан)
 check-receivers = уведомления: { $names }
 check-receiver = уведомления для { $name }: { $what }

@@ -10,6 +10,7 @@ note-entered-before = no change: { $who } had entered the dialplan before
 note-dialled-before = no change: leg { $who } had been dialled before
 note-answered-before = no change: leg { $who } had answered before
 note-ended-before = no change: channel of { $who } had ended before
+note-dialplan-told = no change: the dialplan told it of { $who }
 note-channel-known = no change: channel of { $who } is known
 note-pbx-took = no change: the pbx took the call of { $who }
 note-lives = no change: the pbx says that the channel of { $who } lives

@@ -10,6 +10,7 @@ note-entered-before = без изменений: { $who } уже в диалпл
 note-dialled-before = без изменений: вызов уже известен ({ $who })
 note-answered-before = без изменений: ответ уже известен ({ $who })
 note-ended-before = без изменений: канал { $who } уже закрыт
+note-dialplan-told = без изменений: об этом сказал диалплан { $who }
 note-channel-known = без изменений: канал { $who } уже известен
 note-pbx-took = без изменений: звонок приняла АТС ({ $who })
 note-lives = без изменений: по словам АТС, канал { $who } жив

@@ -21,6 +21,7 @@ use super::sent::sent_on;
 use super::steps::{Saying, step_name};
 use super::taken::{self, Taken};
 use super::talks::Move;
+use super::witness::{tells_its_end, weigh};
 use super::{Call, Direction, How, Landing, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
 use crate::event::{Event, Kind};
 
@@ -42,10 +43,15 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     let mut parts = Parts::default();
     let mut notes = vec!["duplicate: told before".to_owned(); events.len()];
     let (heard, told): (Vec<_>, Vec<_>) = in_order(events).into_iter().partition(|p| p.event.is_hearsay());
+    let (told, repeated) = weigh(told);
     origin::pin(&mut parts.pinned, &told);
     for placed in &told {
         notes[placed.index] = parts.take(*placed);
     }
+    for placed in &repeated {
+        notes[placed.index] = parts.repeat(placed.event);
+    }
+    parts.stop_ringing(&told);
     hearsay::fill_in(&mut parts, &heard, &mut notes);
     if let (true, Some(seen)) = (parts.list.is_empty(), told.first()) {
         // What the channel told itself is still to come.
@@ -154,7 +160,7 @@ pub(super) struct Parts {
     /// Channels that are known to report, whether or not they have.
     hooked: HashSet<String>,
     /// Those of them whose end is not known.
-    open: HashSet<String>,
+    pub open: HashSet<String>,
     /// Those that ended at a time that nobody told, and when they were seen to be gone.
     gone: HashMap<String, Timestamp>,
 }
@@ -179,10 +185,8 @@ impl Parts {
     fn take(&mut self, placed: Placed<'_>) -> String {
         let event = placed.event;
         self.belongs(event);
-        if event.kind != Kind::Seen {
-            for uniqueid in [Some(event.uid.as_str()), event.fact("caller")].into_iter().flatten() {
-                self.hook(uniqueid);
-            }
+        for uniqueid in tells_its_end(event) {
+            self.hook(uniqueid);
         }
         let at = placed.at;
         match event.kind {
@@ -344,15 +348,7 @@ impl Parts {
     fn hangup(&mut self, event: &Event, at: Timestamp) -> String {
         let part = self.part(event, at);
         // `h` and the hangup handler both tell, and what one does not know the other may.
-        let said = &mut part.farewell;
-        said.cause = said.cause.or(event.fact("cause").and_then(|c| c.parse().ok()).filter(|&c| c > 0));
-        fill(&mut said.dialstatus, event.fact("dialstatus"));
-        said.up |= event.fact("state") == Some("Up");
-        fill(&mut said.source, event.fact("hangupsource"));
-        fill(&mut said.connected, event.fact("attendedtransfer"));
-        fill(&mut said.dialled, event.fact("dialedpeernumber"));
-        fill(&mut said.parked, event.fact("parkingspace"));
-        fill(&mut said.sent, event.fact("blindtransfer"));
+        part.farewell.learn(event);
         part.dial_left(event, at);
         part.says(event, at);
         let who = part.who();

@@ -44,6 +44,7 @@ mod talks;
 #[cfg(test)]
 mod tests;
 pub mod why;
+mod witness;
 pub mod words;
 
 pub use ending::{Rules, Standing, Verdict};

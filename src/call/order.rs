@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::identity::earlier;
+use super::witness::Witness;
 use crate::event::Event;
 
 /// An event at its place.
@@ -25,11 +26,11 @@ pub(super) struct Placed<'a> {
 
 /// Each event once, in the order of the call.
 pub(super) fn in_order(events: &[Event]) -> Vec<Placed<'_>> {
-    // What was told without a time has none that could hold back one that was told.
-    let mut channels: HashMap<(bool, &str, &str), Vec<Placed<'_>>> = HashMap::new();
+    // Each who tells has an order of his own: what one does not count, or tells without a time, holds back no other.
+    let mut channels: HashMap<(Witness, &str, &str), Vec<Placed<'_>>> = HashMap::new();
     for placed in once(events) {
         let event = placed.event;
-        channels.entry((event.is_hearsay(), &event.pbx, &event.uid)).or_default().push(placed);
+        channels.entry((Witness::of(event), &event.pbx, &event.uid)).or_default().push(placed);
     }
     let mut all = Vec::with_capacity(events.len());
     for (_, mut channel) in channels {
@@ -54,7 +55,7 @@ pub(super) fn in_order(events: &[Event]) -> Vec<Placed<'_>> {
 
 /// Of two channels at one time the elder one goes first.
 fn between_channels(a: &Event, b: &Event) -> Ordering {
-    earlier(&a.uid, &b.uid).then_with(|| (a.is_hearsay(), &a.pbx).cmp(&(b.is_hearsay(), &b.pbx)))
+    earlier(&a.uid, &b.uid).then_with(|| (Witness::of(a), &a.pbx).cmp(&(Witness::of(b), &b.pbx)))
 }
 
 /// Whether the dialplan counted an event of some channel that is not here.

@@ -52,6 +52,9 @@ pub struct Config {
     pub pbx: Pbx,
     /// What ast-ami posts.
     pub push: Push,
+    /// The manager interfaces that are listened to.
+    #[serde(default)]
+    pub ami: Vec<Ami>,
     /// Where notices go.
     #[serde(default)]
     pub notify: Vec<Endpoint>,
@@ -233,6 +236,21 @@ pub struct Push {
     pub secret: Option<Secret>,
     /// From the post to the answer, in milliseconds; later the answer is that it could not be saved.
     pub ack_timeout_ms: u64,
+}
+
+/// `[[ami]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ami {
+    /// Where it listens: an address or a name, with a port where that is not 5038.
+    pub host: String,
+    /// The user in manager.conf.
+    pub user: String,
+    /// The user's secret, which is never sent as it is.
+    pub secret: Secret,
+    /// The pbx that it is, where that is not the default.
+    #[serde(default)]
+    pub pbx: Option<String>,
 }
 
 /// `[subscribe]`

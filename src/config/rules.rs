@@ -95,8 +95,26 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     if push.pbx.as_ref().is_some_and(String::is_empty) {
         refuse("push.pbx", "is empty; leave it out where the name is that of [pbx]".to_owned());
     }
+    check_amis(loaded, complaints);
     check_endpoints(loaded, complaints);
     check_tokens(loaded, complaints);
+}
+
+fn check_amis(loaded: &Loaded, complaints: &mut Vec<String>) {
+    let config = &loaded.config;
+    let mut names = BTreeSet::new();
+    for ami in &config.ami {
+        let pbx = ami.pbx.as_ref().unwrap_or(&config.pbx.default);
+        let mut refuse = |why: String| complaints.push(format!("[[ami]] {:?}: {why}", ami.host));
+        if ami.host.is_empty() || ami.user.is_empty() || ami.secret.reveal().is_empty() {
+            refuse("host, user and secret may not be empty".to_owned());
+        }
+        if pbx.is_empty() || !names.insert(pbx) {
+            refuse(format!(
+                "there are two for the pbx {pbx:?}; give each its own pbx, as its dialplan names it"
+            ));
+        }
+    }
 }
 
 fn check_tokens(loaded: &Loaded, complaints: &mut Vec<String>) {
@@ -255,6 +273,20 @@ mod tests {
         assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
         let nameless = super::super::Trunk { channel: "PJSIP/a-*".into(), name: String::new() };
         assert!(complaints(|c| c.trunk = vec![nameless]).contains("PJSIP/a-*"));
+    }
+
+    #[test]
+    fn each_manager_interface_is_that_of_another_pbx() {
+        let ami = |pbx: Option<&str>, user: &str| super::super::Ami {
+            host: "127.0.0.1".into(),
+            user: user.into(),
+            secret: super::super::Secret::new("x"),
+            pbx: pbx.map(Into::into),
+        };
+        let (office, branch) = (ami(None, "journal"), ami(Some("branch"), "journal"));
+        assert_eq!(complaints(|c| c.ami = vec![office.clone(), branch]), "");
+        assert!(complaints(|c| c.ami = vec![office.clone(), office]).contains("two for the pbx \"default\""));
+        assert!(complaints(|c| c.ami = vec![ami(None, "")]).contains("may not be empty"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 13] = [
+        let keys: [(&str, &[&str]); 14] = [
             ("agi", fields::<super::Agi>()),
             ("http", fields::<super::Http>()),
             ("store", fields::<super::Store>()),
@@ -35,6 +35,7 @@ impl Schema {
             ("log", fields::<super::Log>()),
             ("pbx", fields::<super::Pbx>()),
             ("push", fields::<super::Push>()),
+            ("ami", fields::<super::Ami>()),
             ("notify", fields::<Endpoint>()),
             ("subscribe", fields::<super::Subscribe>()),
             ("token", fields::<super::Token>()),
@@ -53,7 +54,7 @@ impl Schema {
 
     /// Whether the section is an array of tables.
     pub(super) fn repeated(&self, section: &str) -> bool {
-        ["notify", "trunk", "token"].contains(&section)
+        ["notify", "trunk", "token", "ami"].contains(&section)
     }
 
     pub(super) fn default_of(&self, section: &str, key: &str) -> Option<&Value> {

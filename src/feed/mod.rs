@@ -9,5 +9,6 @@
 //! the same call has names of its own and is put under the dialplan's word.
 
 pub mod agi;
+pub mod ami;
 pub mod push;
 pub mod spool;

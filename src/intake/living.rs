@@ -6,6 +6,8 @@
 //! a channel, never the suspicion. In memory and bounded, a few steps for each event; what is forgotten costs no more
 //! than a question that is not asked. Pure: the time is handed in. Knows nothing of sessions and how they ask.
 
+mod listed;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
@@ -394,15 +396,15 @@ mod tests {
 
     const T0: i64 = 1_795_390_800;
 
-    fn at(seconds: i64) -> Timestamp {
+    pub fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(T0 + seconds).unwrap()
     }
 
-    fn living() -> Living {
+    pub fn living() -> Living {
         Living::new(Some(SignedDuration::from_secs(300)), SignedDuration::from_secs(14_400))
     }
 
-    fn event(kind: Kind, uid: &str, lid: &str, second: i64, more: &str) -> Event {
+    pub fn event(kind: Kind, uid: &str, lid: &str, second: i64, more: &str) -> Event {
         let args = format!("v=1,token={uid}-{kind}-{second},uid={uid},lid={lid},t={},{more}", T0 + second);
         let arrival = Arrival { feed: Feed::Agi, pbx: "p", at: at(second) };
         Event::from_args(kind, args.split(',').map(str::as_bytes), arrival).unwrap()
@@ -583,10 +585,8 @@ mod tests {
             living.hear(&event(Kind::Hangup, &format!("1.{n}"), "1.0", 1, ""));
         }
         for n in 0..MOST_CHANNELS {
-            asked(
-                &mut living,
-                &event(Kind::Hangup, &format!("2.{}", n + 100_000), "2.0", 400 + n as i64, ""),
-            );
+            let end = event(Kind::Hangup, &format!("2.{}", n + 100_000), "2.0", 400 + n as i64, "");
+            asked(&mut living, &end);
         }
         assert!(living.channels < 1000, "{}", living.channels);
     }

@@ -21,18 +21,19 @@ mod series;
 mod settle;
 mod telling;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Numbering, Rules};
 use crate::clock::Clock;
-use crate::event::{Asked, Event};
+use crate::event::{Asked, Event, Feed};
 pub use crate::store::ledger::SpoolMark;
 use crate::store::{Lane, Store, StoreError, ledger};
 pub use accept::{Receipt, Refused};
@@ -196,6 +197,18 @@ impl Intake {
         if let Err(error) = self.accept(events).await {
             tracing::debug!(%error, "what a pbx answered could not be written");
         }
+    }
+
+    /// The channels of a pbx that are believed to live since `before` and are not among those that do, as it says itself.
+    #[must_use]
+    pub fn unlisted(&self, asked: &Asked<'_>, lives: &HashSet<&str>, before: Timestamp) -> Vec<Event> {
+        let gone = lock(&self.inner.living).unlisted(asked.pbx, lives, before);
+        let now = self.inner.clock.now();
+        let seen = gone.iter().filter_map(|one| {
+            let event = Event::seen(asked, &one.uid, &one.linkedid, &one.channel, false, now)?;
+            Some(Event { feed: Feed::Ami, ..event })
+        });
+        seen.collect()
     }
 
     /// For how long the oldest waiting append waits; `None` where none does.

@@ -30,7 +30,7 @@ use crate::call::{Numbering, Rules};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
 use crate::feed::spool::Spool;
-use crate::feed::{agi, push};
+use crate::feed::{agi, ami, push};
 use crate::intake::{Intake, Policy, Subscription};
 use crate::notify::{self, Notifier};
 use crate::observe::{self, Metrics};
@@ -98,6 +98,8 @@ pub async fn run(
     let notifier =
         Notifier::new(store.clone(), clock.clone(), config.notify.clone()).woken_by(intake.notices_created());
     parts.run(&parts.ends, |stop| notifier.run(stop));
+    let line = ami::Line { intake: intake.clone(), clock: clock.clone(), states: ami::States::default() };
+    parts.run(&parts.ends, |stop| ami::run(line, config.ami.clone(), config.pbx.default.clone(), stop));
     parts.run(&parts.ends, |stop| {
         apart.run(agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop))
     });

@@ -66,6 +66,15 @@ impl Journal {
         })
     }
 
+    /// Has it listen to the manager interface of `pbx` at this port, from the next start on.
+    pub fn listen_to(&self, pbx: &str, port: u16) -> Result<()> {
+        let ami = format!(
+            "\n[[ami]]\nhost = \"127.0.0.1:{port}\"\nuser = \"calljournal\"\nsecret = \"only-for-tests\"\npbx = \"{pbx}\"\n"
+        );
+        let mut file = fs::File::options().append(true).open(&self.config)?;
+        file.write_all(ami.as_bytes()).context("adding to the configuration")
+    }
+
     /// Sets a key by its variable, from the next start on.
     pub fn set(&mut self, name: &'static str, value: &'static str) {
         self.settings.push((name, value));

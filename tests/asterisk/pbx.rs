@@ -155,6 +155,8 @@ pub struct Pbx {
     pub version: String,
     /// Its SIP port on 127.0.0.1.
     pub sip: u16,
+    /// The port of its manager interface there.
+    pub ami: u16,
     ports: Vec<u16>,
     pub root: Root,
     run: PathBuf,
@@ -166,7 +168,7 @@ impl Pbx {
     /// Starts the Asterisk of `root` with the dialplan of `house`, its files below `runs` and calljournal's spool files in
     /// `spool`, which several may share; `server` is where its dialplan finds calljournal. Returns when it takes calls.
     pub fn start(root: &Root, house: House, runs: &Path, spool: &Path, server: &str) -> Result<Pbx> {
-        let ports = free_ports(1 + PHONES.count() + FAR_ENDS.len())?;
+        let ports = free_ports(2 + PHONES.count() + FAR_ENDS.len())?;
         let name = format!("{}{}", house.prefix(), root.major());
         let run = &runs.join(&name);
         configure(root, house, run, &name, server, &ports)?;
@@ -179,7 +181,8 @@ impl Pbx {
             house,
             version: root.version.clone(),
             sip: ports[0],
-            ports: ports[1..].to_vec(),
+            ami: ports[1],
+            ports: ports[2..].to_vec(),
             root: root.clone(),
             run: run.to_owned(),
             spool: spool.to_owned(),
@@ -393,6 +396,7 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
     let mut values = vec![
         ("@MODULES@", root.modules()?),
         ("@SIP@", ports[0].to_string()),
+        ("@AMI@", ports[1].to_string()),
         ("@SERVER@", server.to_owned()),
         ("@PBX@", name.to_owned()),
         ("@RING@", RING_SECONDS.to_string()),
@@ -420,7 +424,7 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         for file in fs::read_dir(path).with_context(|| format!("reading {}", path.display()))? {
             let file = file?.path();
             if file.is_file() {
-                fill_in(house, &file, run, &values, &ports[1..], root.has_macro())?;
+                fill_in(house, &file, run, &values, &ports[2..], root.has_macro())?;
             }
         }
     }

@@ -18,6 +18,8 @@ mod kill;
 mod large;
 #[path = "living.rs"]
 mod living;
+#[path = "manager.rs"]
+mod manager;
 #[path = "merging.rs"]
 mod merging;
 #[path = "notify.rs"]

@@ -4,6 +4,7 @@
 #![allow(clippy::duplicate_mod)]
 
 mod agi;
+mod ami;
 mod cluster;
 mod dialplan;
 mod file;

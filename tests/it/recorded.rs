@@ -53,7 +53,8 @@ pub fn calls_as_they_grew() -> Vec<(PathBuf, Vec<Call>)> {
     recorded(Path::new(CALLS)).into_iter().map(grown).collect()
 }
 
-fn recorded(directory: &Path) -> Vec<PathBuf> {
+/// The files of events below a directory.
+pub fn recorded(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -74,18 +75,22 @@ fn events(file: &Path) -> Vec<Event> {
 
 /// By the numbers that the Asterisks were recorded with.
 fn folded(events: &[Event]) -> Call {
+    fold(events, &numbering()).unwrap().call
+}
+
+/// The numbers and lines of the Asterisks that calls were recorded on.
+pub fn numbering() -> Numbering {
     let line = |channel: &str, name: &str| (channel.to_owned(), name.to_owned());
     let trunks = [
         line("PJSIP/trunk-test-unsaid-*", "the line that comes in"),
         line("PJSIP/trunk-0*", "the line that goes out"),
         line("PJSIP/trunk2-*", "the second line out"),
     ];
-    let numbering = Numbering::new([r"^1\d\d$".to_owned()], trunks).unwrap();
-    fold(events, &numbering).unwrap().call
+    Numbering::new([r"^1\d\d$".to_owned()], trunks).unwrap()
 }
 
 /// The same events in another order, every fourth of them told twice.
-fn retold(events: &[Event], order: u64) -> Vec<Event> {
+pub fn retold(events: &[Event], order: u64) -> Vec<Event> {
     let mut random = order.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
     let mut next = move |below: usize| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
