@@ -186,3 +186,5 @@ check-nobody = notices: nobody wants any ([[notify]] is not set)
 check-receivers = notices: to { $names }
 check-receiver = notices to { $name }: { $what }
 check-receiver-todo = docs/formats.md says what a template may hold
+check-no-way = notices: there is no way to { $name }: { $why }
+check-no-way-todo = what is written for it waits until that is right

@@ -195,3 +195,5 @@ check-nobody = уведомления: получателей нет ([[notify]]
 check-receivers = уведомления: { $names }
 check-receiver = уведомления для { $name }: { $what }
 check-receiver-todo = что можно писать в шаблоне, сказано в docs/formats.md
+check-no-way = уведомления: к { $name } нет пути: { $why }
+check-no-way-todo = то, что для него записано, ждёт, пока это не исправлено

@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::feed::ami::session::Trouble;
 use crate::feed::ami::{self, Broken};
 use crate::intake::living;
+use crate::notify::Clients;
 use crate::serve::{self, SpoolState};
 use crate::store::{Place, Store, StoreError, ledger, shown};
 
@@ -102,6 +103,7 @@ fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
     ];
     findings.extend(receivers(config, words));
     findings.extend(manager_interfaces(config, words));
+    findings.extend(no_ways(config, words));
     findings.extend(shared_names(config, words));
     findings
 }
@@ -288,6 +290,17 @@ fn receivers(config: &Config, words: &Words) -> Vec<Finding> {
     }
 }
 
+/// Receivers to whom there is no way: a `ca_file` that cannot be read, a `proxy` that is none.
+fn no_ways(config: &Config, words: &Words) -> Vec<Finding> {
+    let clients = Clients::default();
+    let no_way = |endpoint: &config::Endpoint| {
+        let why = clients.of(endpoint).err()?;
+        let what = say("check-no-way", &[("name", &endpoint.name), ("why", &why)], words);
+        Some(Finding::fail(what, words.plain("check-no-way-todo")))
+    };
+    config.notify.iter().filter_map(no_way).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -366,6 +379,30 @@ mod tests {
             let told = line(&Finding::fail(what, todo), &paper);
             assert!(told.starts_with(first), "{told}");
             assert!(told.contains(&format!("\n{indent}    listen = \"127.0.0.1:4574\"\n")), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_to_whom_there_is_no_way_is_told() {
+        let mut config = Config::default();
+        let receiver = |ca_file: Option<&str>, proxy: Option<&str>| config::Endpoint {
+            name: "crm".to_owned(),
+            ca_file: ca_file.map(Into::into),
+            proxy: proxy.map(str::to_owned),
+            ..Default::default()
+        };
+        config.notify = vec![receiver(None, Some("http://u:geheim@proxy:3128"))];
+        assert!(no_ways(&config, &english()).is_empty());
+        for (endpoint, why) in [
+            (receiver(Some("/nowhere/ca.pem"), None), "cannot be read"),
+            (receiver(Some("/dev/null"), None), "holds no certificate"),
+            (receiver(None, Some("https://u:geheim@proxy:3128")), "over http://"),
+            (receiver(None, Some("geheim")), "write http://host:port"),
+        ] {
+            config.notify = vec![endpoint];
+            let [found] = &no_ways(&config, &english())[..] else { panic!("{why}") };
+            assert!(found.mark == Mark::Fail && found.what.contains(why), "{}", found.what);
+            assert!(!found.what.contains("geheim"), "{}", found.what);
         }
     }
 

@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::command::Runner;
 use super::format::{self, Letter, Memory, Step, Task};
-use super::http::{Client, Receiver, Reply};
+use super::http::{Client, Reply};
 use super::retry::{self, Answer, Schedule, Verdict};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Endpoint;
@@ -220,10 +220,7 @@ pub(super) async fn converse(
     for _ in 0..format::MOST_STEPS {
         let task = Task { endpoint, letter, memory: &memory, at: clock.now() };
         reply = match format::next(&task) {
-            Ok(Step::Send(message)) => match Receiver::parse(&message.url) {
-                Ok(to) => client.send(&to, message, left).await,
-                Err(reason) => return Reply::wrong(reason),
-            },
+            Ok(Step::Send(message)) => client.send(message, endpoint.auth.as_ref(), left).await,
             Ok(Step::Run(input)) => runner.run(&endpoint.command, input, left).await,
             Ok(Step::Nothing(why)) => return Reply::done(why),
             Err(reason) => return Reply::wrong(reason),

@@ -13,18 +13,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, Uri};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Error as ClientError;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::percent_decode_str;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::format::Message;
+use super::guard::{Blocked, Guard};
+use super::subscribed::refused;
+use super::way::{self, Connector, Proxy};
 use crate::clock::Stopwatch;
+use crate::config::{Auth, Endpoint};
 
 /// Most bytes that are read of an answer; a longer one costs its connection.
 const MAX_ANSWER: usize = 8 * 1024;
@@ -43,7 +44,11 @@ const KEEP: Duration = Duration::from_secs(20);
 
 /// What sends; clones share its connections.
 #[derive(Clone)]
-pub struct Client(hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub struct Client {
+    inner: hyper_util::client::legacy::Client<Connector, Full<Bytes>>,
+    proxy: Option<Proxy>,
+    guard: Option<Guard>,
+}
 
 /// Where to send to.
 #[derive(Clone)]
@@ -98,6 +103,11 @@ impl Receiver {
         host.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
 
+    /// Where it is, and how it wants to know us.
+    pub(super) fn parts(&self) -> (Uri, Option<HeaderValue>) {
+        (self.uri.clone(), self.authorization.clone())
+    }
+
     /// Scheme, host and port: all of it that may be shown.
     #[must_use]
     pub fn place(&self) -> &str {
@@ -106,58 +116,43 @@ impl Receiver {
 }
 
 impl Client {
-    /// A client that trusts the certificates that this machine trusts.
-    #[must_use]
-    pub fn new() -> Client {
-        let provider = rustls::crypto::ring::default_provider();
-        let versions =
-            ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
-        #[allow(clippy::expect_used)] // nothing from outside: both are compiled in
-        let tls = versions.expect("ring speaks TLS 1.2 and 1.3");
-        let tls = match tls.clone().with_native_roots() {
-            Ok(tls) => tls.with_no_client_auth(),
-            Err(error) => {
-                tracing::warn!(
-                    %error,
-                    "this machine has no certificates to trust, so notices go to http:// only; \
-                     install them: apt-get install ca-certificates"
-                );
-                tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-            }
-        };
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+    /// A client for whoever is reached as `endpoint` is.
+    ///
+    /// # Errors
+    /// What is wrong with its `ca_file` or its `proxy`.
+    pub(super) fn of(endpoint: &Endpoint) -> Result<Client, String> {
+        let (connector, proxy, guard) = way::to(endpoint)?;
+        let inner = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEEP)
             .pool_max_idle_per_host(4)
             .http1_max_buf_size(MAX_HEAD)
-            .build(connector.wrap_connector(tcp));
-        Client(client)
+            .build(connector);
+        Ok(Client { inner, proxy, guard })
     }
 
-    /// Sends `message` to `to`, which is the place in its URL; everything together takes no longer than `limit`.
-    pub async fn send(&self, to: &Receiver, message: Message, limit: Duration) -> Reply {
-        let mut request = Request::builder().method(message.method.as_str()).uri(to.uri.clone());
-        for (name, value) in message.headers {
-            request = request.header(name, value);
+    /// Sends `message` to where its URL leads, as the receiver wants to know us; everything together takes no longer
+    /// than `limit`.
+    pub async fn send(&self, message: Message, auth: Option<&Auth>, limit: Duration) -> Reply {
+        let to = match Receiver::parse(&message.url) {
+            Ok(to) => to,
+            Err(reason) => return Reply::wrong(reason),
+        };
+        // A host that is an address asks no resolver.
+        if let Some(address) = to.address().filter(|a| self.guard.as_ref().is_some_and(|g| !g.lets(*a))) {
+            return Reply::nothing(refused(address));
         }
-        if let Some(authorization) = &to.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let request = match request.body(Full::from(message.body)) {
+        let request = match self.request(&to, message, auth) {
             Ok(request) => request,
-            Err(error) => return Reply::nothing(format!("the request cannot be made: {error}")),
+            Err(reason) => return Reply::wrong(reason),
         };
         let watch = Stopwatch::start();
-        match tokio::time::timeout(limit, self.0.request(request)).await {
+        match tokio::time::timeout(limit, self.inner.request(request)).await {
             Ok(Ok(response)) => {
                 let left = limit.saturating_sub(watch.elapsed()).min(TEXT_WITHIN);
-                Reply::read(response, to, left).await
+                Reply::read(response, &to, left).await
             }
-            Ok(Err(error)) => Reply::nothing(explain(&error, &to.place)),
+            Ok(Err(error)) => Reply::nothing(explain(&error, &to.place, self.proxy.as_ref())),
             Err(_) => Reply::nothing(format!(
                 "{} gave no answer within {} ms: is it overloaded, or a firewall between? (timeout_ms)",
                 to.place,
@@ -165,12 +160,55 @@ impl Client {
             )),
         }
     }
+
+    fn request(
+        &self,
+        to: &Receiver,
+        message: Message,
+        auth: Option<&Auth>,
+    ) -> Result<Request<Full<Bytes>>, String> {
+        let mut request = Request::builder().method(message.method.as_str()).uri(to.uri.clone());
+        for (name, value) in message.headers {
+            request = request.header(name, value);
+        }
+        let mut request = request
+            .body(Full::from(message.body))
+            .map_err(|error| format!("the request cannot be made: {error}"))?;
+        let headers = request.headers_mut();
+        if let Some(authorization) = &to.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if let Some((name, value)) = auth.map(authorization).transpose()?.flatten() {
+            headers.insert(name, value);
+        }
+        let proxied = self.proxy.as_ref().filter(|_| to.uri.scheme() == Some(&Scheme::HTTP));
+        if let Some(authorization) = proxied.and_then(|proxy| proxy.authorization.as_ref()) {
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        Ok(request)
+    }
 }
 
-impl Default for Client {
-    fn default() -> Client {
-        Client::new()
-    }
+/// The header by which a receiver knows us; a field of the body is its format's business.
+///
+/// # Errors
+/// Where it cannot be one, without showing it.
+pub fn authorization(auth: &Auth) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+    let (name, text) = match auth {
+        Auth::Body { .. } => return Ok(None),
+        Auth::Basic { user, password } => {
+            (AUTHORIZATION, format!("Basic {}", BASE64.encode(format!("{user}:{}", password.reveal()))))
+        }
+        Auth::Bearer { token } => (AUTHORIZATION, format!("Bearer {}", token.reveal())),
+        Auth::Header { name, value } => {
+            let name = name.parse().map_err(|_| format!("auth: {name:?} is no name of a header"))?;
+            (name, value.reveal().to_owned())
+        }
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| "auth: its value has characters that no header can carry".to_owned())?;
+    value.set_sensitive(true);
+    Ok(Some((name, value)))
 }
 
 impl Reply {
@@ -198,7 +236,8 @@ impl Reply {
         let retry_after = header.and_then(|v| v.to_str().ok()).map(str::to_owned);
         let todo = match status.as_u16() {
             300..=399 => "; redirects are not followed: set url to where it leads",
-            401 | 403 => "; check the user and password, or the key, in url",
+            401 | 403 => "; check the user and password, or the key, in url or auth",
+            407 => "; check the user and password in proxy",
             404 => "; check the path of url",
             _ => "",
         };
@@ -248,7 +287,8 @@ fn basic(user: &str) -> Result<HeaderValue, String> {
 }
 
 /// What went wrong and what to do about it.
-fn explain(error: &ClientError, place: &str) -> String {
+fn explain(error: &ClientError, place: &str, proxy: Option<&Proxy>) -> String {
+    let through = proxy.map_or_else(String::new, |proxy| format!(" through the proxy {}", proxy.place));
     let mut causes = Vec::new();
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
@@ -259,17 +299,31 @@ fn explain(error: &ClientError, place: &str) -> String {
             return explain_tls(tls, place);
         }
         if io.is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
-            return format!("nobody listens at {place}: is the receiver running, and is the port right?");
+            return match proxy {
+                None => format!("nobody listens at {place}: is the receiver running, and is the port right?"),
+                Some(proxy) => format!("no proxy listens at {}: check proxy", proxy.place),
+            };
         }
         let text = cause.to_string();
+        let blocked = cause.source().and_then(|e| e.downcast_ref::<Blocked>());
+        if let Some(blocked) = cause.downcast_ref().or(blocked) {
+            return format!("{place}: {blocked}");
+        }
         if text == "dns error" {
-            return format!("the name in {place} cannot be resolved: check url and this machine's DNS");
+            let name = proxy.map_or(place, |proxy| &proxy.place);
+            return format!("the name in {name} cannot be resolved: check url and this machine's DNS");
+        }
+        if text.contains("proxy authorization required") {
+            return format!("no way to {place}{through}: it wants another user and password (proxy)");
+        }
+        if text.starts_with("tunnel error: unsuccessful") {
+            return format!("no way to {place}{through}: it refuses to connect there; ask who runs it");
         }
         causes.push(text);
         next = inside.or_else(|| cause.source());
     }
     causes.dedup();
-    format!("no answer from {place}: {}", one_line(causes.join(": ").as_bytes()))
+    format!("no answer from {place}{through}: {}", one_line(causes.join(": ").as_bytes()))
 }
 
 fn explain_tls(error: &rustls::Error, place: &str) -> String {
@@ -286,8 +340,8 @@ fn explain_tls(error: &rustls::Error, place: &str) -> String {
             "its certificate is that of an authority: make one for the server (basicConstraints=CA:FALSE)"
         }
         Tls::InvalidCertificate(_) => {
-            "put its certificate authority among those that this machine trusts: copy it to \
-             /usr/local/share/ca-certificates, run update-ca-certificates and start calljournal again"
+            "name the file of its certificate authority in ca_file, or put it among those that this machine trusts: \
+             copy it to /usr/local/share/ca-certificates, run update-ca-certificates and start calljournal again"
         }
         Tls::InvalidMessage(_) => "it does not speak TLS on this port: is it http:// or another port?",
         Tls::PeerIncompatible(_)

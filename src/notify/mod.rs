@@ -8,7 +8,7 @@
 //! - [`attempt`]: one attempt from its lease to its record
 //! - [`retry`]: when to try again
 //! - [`mod@format`]: what is sent
-//! - [`http`]: how it is sent; [`command`]: how a program is run for it
+//! - [`http`]: how it is sent, and [`Clients`] over which way; [`command`]: how a program is run for it
 //! - [`guard`]: where to a receiver that subscribed over HTTP may be
 
 pub mod attempt;
@@ -18,6 +18,7 @@ pub mod guard;
 pub mod http;
 pub mod retry;
 pub mod subscribed;
+mod way;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::attempt::{Courier, Ended};
-use self::http::Client;
 use self::retry::{Schedule, Verdict};
+pub use self::way::Clients;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Endpoint;
 use crate::store::delivery::{self, Waiting};
@@ -61,6 +62,7 @@ pub type Endpoints = Arc<Vec<Endpoint>>;
 /// Delivers the notices of the outbox.
 pub struct Notifier {
     courier: Arc<Courier>,
+    clients: Clients,
     endpoints: watch::Receiver<Endpoints>,
     targets: HashMap<String, Target>,
     bell: Arc<Notify>,
@@ -69,7 +71,8 @@ pub struct Notifier {
 /// An endpoint that is known.
 struct Target {
     endpoint: Arc<Endpoint>,
-    client: Client,
+    /// Whether there is no way to it, which was said.
+    no_way: bool,
     /// How many of the last attempts failed, one after the other.
     failures: u32,
     /// When the last one did.
@@ -89,7 +92,13 @@ impl Notifier {
     pub fn new(store: Store, clock: Clock, endpoints: Vec<Endpoint>) -> Notifier {
         let (_, endpoints) = watch::channel(Arc::new(endpoints));
         let courier = Arc::new(Courier::new(store, clock, Schedule::default()));
-        Notifier { courier, endpoints, targets: HashMap::new(), bell: Arc::default() }
+        Notifier {
+            courier,
+            clients: Clients::default(),
+            endpoints,
+            targets: HashMap::new(),
+            bell: Arc::default(),
+        }
     }
 
     /// Delivers to whoever is in `endpoints` at the time, in place of those that it was made with.
@@ -161,10 +170,13 @@ impl Notifier {
             if self.targets.contains_key(name) {
                 continue;
             }
-            let target = match before.remove(name) {
+            let mut target = match before.remove(name) {
                 Some(known) if *known.endpoint == *endpoint => known,
                 _ => Target::new(endpoint.clone()),
             };
+            if let Err(why) = self.clients.of(endpoint) {
+                target.tell_no_way(&why);
+            }
             self.targets.insert(name.clone(), target);
         }
     }
@@ -186,13 +198,23 @@ impl Notifier {
         // Whoever has the fewest goes first, so that a full house is shared.
         due.sort_by_key(|name| running.of(name));
         for name in due {
-            let Some(target) = self.targets.get(&name) else { continue };
+            let Some(target) = self.targets.get_mut(&name) else { continue };
+            let client = match self.clients.of(&target.endpoint) {
+                Ok(client) => {
+                    target.no_way = false;
+                    client
+                }
+                Err(why) => {
+                    target.tell_no_way(&why);
+                    continue;
+                }
+            };
             let room = AT_ONCE_IN_ALL.saturating_sub(running.tasks.len());
             let most = target.free(running.of(&name), now).min(room);
             if most == 0 {
                 continue;
             }
-            for parcel in self.courier.lease(&target.endpoint, &target.client, most).await? {
+            for parcel in self.courier.lease(&target.endpoint, &client, most).await? {
                 running.begin(name.clone(), self.courier.clone().attempt(parcel));
             }
         }
@@ -257,7 +279,14 @@ impl Notifier {
 
 impl Target {
     fn new(endpoint: Endpoint) -> Target {
-        Target { endpoint: Arc::new(endpoint), client: Client::new(), failures: 0, failed_at: Timestamp::MIN }
+        Target { endpoint: Arc::new(endpoint), no_way: false, failures: 0, failed_at: Timestamp::MIN }
+    }
+
+    /// Without a way nothing is tried, and what waits is none the worse for it.
+    fn tell_no_way(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.no_way, true) {
+            warn!(endpoint = self.endpoint.name, "notices wait, there is no way to this endpoint: {why}");
+        }
     }
 
     /// How many more attempts may begin. One that fails is tried with a single one at a time, and gets its breath back.

@@ -6,6 +6,8 @@ mod formats;
 mod nodes;
 #[path = "notify/standing.rs"]
 mod standing;
+#[path = "notify/ways.rs"]
+mod ways;
 
 use std::future::Future;
 use std::net::SocketAddr;
