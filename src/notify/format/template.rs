@@ -10,7 +10,9 @@ use std::io;
 
 use jiff::Timestamp;
 use minijinja::value::{Kwargs, Serde};
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context, filters,
+};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -220,25 +222,29 @@ impl<'a> Template<'a> {
         // Only so are errors told with their place.
         environment.set_debug(true);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.add_filter("json", |value: &Value| {
-            minijinja::filters::tojson(value, None, Kwargs::from_iter::<[(&str, Value); 0]>([]))
-        });
-        let in_url = self.in_url;
-        if in_url {
-            environment.add_filter("urlencode", |value: &Value| {
-                Value::from_safe_string(encoded(&value.to_string()))
+        // The engine's own take what is not there for null, or for an empty text.
+        for name in ["tojson", "json"] {
+            environment.add_filter(name, |value: &Value, indent: Option<Value>, more: Kwargs| {
+                filters::tojson(there(value)?, indent, more)
             });
         }
+        for name in ["escape", "e"] {
+            environment.add_filter(name, |state: &mut State<'_, '_>, value: &Value| {
+                filters::escape(state, there(value)?)
+            });
+        }
+        let in_url = self.in_url;
+        environment.add_filter("urlencode", move |value: &Value| match in_url {
+            // Each value in an address is encoded once, at the end.
+            true => there(value).cloned(),
+            false => filters::urlencode(there(value)?).map(Value::from),
+        });
         environment.set_formatter(move |out, _, value| {
             if value.is_none() {
                 return Ok(());
             }
             let text = value.to_string();
-            let written = if in_url && !value.is_safe() {
-                out.write_str(&encoded(&text))
-            } else {
-                out.write_str(&text)
-            };
+            let written = if in_url { out.write_str(&encoded(&text)) } else { out.write_str(&text) };
             written.map_err(Error::from)
         });
         environment
@@ -260,11 +266,15 @@ impl<'a> Template<'a> {
         Some(format!("{}: there is no {unknown}; there are {}", self.part, NAMES.join(", ")))
     }
 
-    /// What stands there, from its first name on: of an attribute the engine names the end alone.
+    /// What stands there, from its first name on: of an attribute the engine names the end alone, of a filter its name.
     fn expression(&self, range: std::ops::Range<usize>) -> Option<&'a str> {
         let before = self.source.get(..range.start)?;
         let name = |c: char| c.is_alphanumeric() || "_.".contains(c);
-        self.source.get(before.trim_end_matches(name).len()..range.end)
+        let mut start = before.trim_end_matches(name).len();
+        if before.trim_end().ends_with('|') {
+            start = before.rfind("{{").max(before.rfind("{%")).map_or(start, |tag| tag + 2);
+        }
+        self.source.get(start..range.end).map(str::trim)
     }
 
     /// Where it is, and what it is about.
@@ -276,8 +286,8 @@ impl<'a> Template<'a> {
         let expression = error.range().and_then(|range| self.expression(range));
         let expression = expression.map(|e| e.chars().take(80).collect::<String>());
         let _ = match (error.kind(), expression) {
-            (minijinja::ErrorKind::UndefinedError, Some(what)) => write!(text, ": {what} is not there"),
-            (minijinja::ErrorKind::OutOfFuel, _) => write!(text, ": it works too long"),
+            (ErrorKind::UndefinedError, Some(what)) => write!(text, ": {what} is not there"),
+            (ErrorKind::OutOfFuel, _) => write!(text, ": it works too long"),
             (kind, Some(what)) => {
                 write!(text, ": {}: {what}", error.detail().map_or(kind.to_string(), ToOwned::to_owned))
             }
@@ -285,6 +295,10 @@ impl<'a> Template<'a> {
         };
         text
     }
+}
+
+fn there(value: &Value) -> Result<&Value, Error> {
+    if value.is_undefined() { Err(ErrorKind::UndefinedError.into()) } else { Ok(value) }
 }
 
 fn encoded(text: &str) -> String {
@@ -422,12 +436,12 @@ mod tests {
 
     #[test]
     fn a_value_in_an_address_or_a_header_stays_a_value() {
-        let url = "https://crm.example.com/c/{{ call.source.name }}?n={{ call.source.name | urlencode }}&d={{ call.key }}";
+        let url = "https://crm.example.com/c/{{ call.source.name }}?n={{ call.source.name | urlencode }}&d={{ call.key }}&e={{ '&' | escape }}";
         let message =
             sent(&endpoint(url, &[("X-Name", "{{ call.source.name }}")], None), &hostile()).unwrap();
         let encoded = encoded(NAME);
         assert!(encoded.starts_with("O%27Brien%20%22Bob%22%20%7B%7B%207"), "{encoded}");
-        assert_eq!(message.url, format!("https://crm.example.com/c/{encoded}?n={encoded}&d="));
+        assert_eq!(message.url, format!("https://crm.example.com/c/{encoded}?n={encoded}&d=&e=%26amp%3B"));
         let header = &message.headers[0];
         assert_eq!(header.0, "x-name");
         assert!(header.1.contains("&amp;  X-Evil: 1  [31m"), "{header:?}");
@@ -443,6 +457,24 @@ mod tests {
         assert_eq!(
             rendered("{{ call.sorce.number }}").unwrap_err(),
             "[[notify]] \"crm\": body, line 1: call.sorce.number is not there"
+        );
+        for filter in [
+            "tojson",
+            "json",
+            "urlencode",
+            "escape",
+            "e",
+            "upper",
+            "length",
+            "join(',')",
+            "replace('a', 'b')",
+        ] {
+            let why = rendered(&format!("{{{{ call.sorce | {filter} }}}}")).unwrap_err();
+            assert!(why.contains("body, line 1: call.sorce"), "{filter}: {why}");
+        }
+        assert!(
+            rendered("{{ 'a' ~ call.sorce }}").is_err()
+                && rendered("{% if call.sorce %}{% endif %}").is_err()
         );
         assert_eq!(rendered("{{ call.sorce | default('-') }}").unwrap(), "-");
         assert_eq!(rendered("[{{ call.key }}]").unwrap(), "[]", "what is not known is empty");
