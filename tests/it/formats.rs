@@ -15,7 +15,8 @@ use super::recorded::calls_as_they_grew;
 fn letters(calls: &[Call]) -> Vec<Letter> {
     let mut letters: Vec<Letter> = Vec::new();
     let mut rang = BTreeSet::new();
-    let (mut talks, mut transfers) = (0, 0);
+    let mut answered = BTreeSet::new();
+    let mut transfers = 0;
     for call in calls {
         let mut tell = |kind: &str, about: Value| {
             let body = json!({ "type": kind, "timestamp": call.started_at, "data": call, "about": about });
@@ -33,16 +34,15 @@ fn letters(calls: &[Call]) -> Vec<Letter> {
         }
         for leg in call.legs.iter().filter(|leg| leg.role == Role::Called) {
             if rang.insert(leg.uniqueid.clone()) {
-                tell("call.ringing", json!(leg));
+                tell("call.ringing", json!({ "leg": leg }));
+            }
+            if leg.answered_at.is_some() && answered.insert(leg.uniqueid.clone()) {
+                tell("call.answered", json!({ "leg": leg, "first": answered.len() == 1 }));
             }
         }
         if call.transfers.len() > transfers {
             transfers = call.transfers.len();
-            tell("call.transferred", Value::Null);
-        }
-        if call.conversations.len() > talks {
-            talks = call.conversations.len();
-            tell("call.answered", Value::Null);
+            tell("call.transferred", json!({ "transfer": call.transfers.last() }));
         }
     }
     let over = calls.last().unwrap();

@@ -95,7 +95,8 @@ fn event(task: &Task<'_>) -> Result<Event, &'static str> {
             ("local.in.call", Some(told::text(&leg["number"]).filter(local).ok_or("no own phone rings")?))
         }
         "call.answered" | "call.transferred" => {
-            let talker = told.talker().ok_or("nobody talks yet")?;
+            let talker = if task.letter.kind == "call.answered" { told.answerer() } else { told.talker() };
+            let talker = talker.ok_or("nobody talks yet")?;
             if after.talker.replace(talker.to_owned()).as_deref() == Some(talker) {
                 return Err("it was told that they talk");
             }
@@ -298,6 +299,16 @@ mod tests {
         let wanted =
             [("start.talk", "101"), ("local.in.call", "102"), ("start.talk", "102"), ("end.call", "102")];
         assert_eq!(heard, wanted.map(|(name, phone)| said(name, Some(phone))));
+    }
+
+    #[test]
+    fn who_picked_up_talks_also_before_it_is_known_with_whom() {
+        let answered = about(
+            "call.answered",
+            &rung(incoming(), "101"),
+            json!({ "leg": leg("101", "called", "answered") }),
+        );
+        assert_eq!(heard_of(&[answered]), [said("start.talk", Some("101"))]);
     }
 
     #[test]

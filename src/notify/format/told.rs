@@ -110,6 +110,14 @@ impl<'a> Told<'a> {
         first.filter(|number| is_own(number)).or(second.filter(|number| is_own(number))).or(first)
     }
 
+    /// Who picked up: the own phone that now talks. Where a line to the outside did, that is who called out.
+    pub fn answerer(&self) -> Option<&'a str> {
+        let picked_up = self.leg().and_then(|leg| text(&leg["number"]));
+        let own = picked_up.filter(|number| is_own(number));
+        let caller = || self.source().filter(|number| self.way() == Way::Out && is_own(number));
+        own.or_else(|| self.talker()).or_else(caller).or(picked_up)
+    }
+
     /// The legs that were called, in order of time.
     pub fn called(&self) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
         self.list("legs").filter(|leg| leg["role"] == "called")

@@ -72,7 +72,8 @@ fn event(task: &Task<'_>) -> Result<Event, &'static str> {
     match task.letter.kind.as_str() {
         "call.started" => starts(&mut event, told),
         "call.ringing" => rings(&mut event, told)?,
-        "call.answered" | "call.transferred" => talks(&mut event, told)?,
+        "call.answered" => talks(&mut event, told.answerer())?,
+        "call.transferred" => talks(&mut event, told.talker())?,
         "call.ended" | "call.corrected" => ends(&mut event, told, task),
         _ => return Err("this format has no words for it"),
     }
@@ -109,8 +110,8 @@ fn rings(event: &mut Event, told: Told<'_>) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn talks(event: &mut Event, told: Told<'_>) -> Result<(), &'static str> {
-    let talker = told.talker().ok_or("nobody talks yet")?;
+fn talks(event: &mut Event, talker: Option<&str>) -> Result<(), &'static str> {
+    let talker = talker.ok_or("nobody talks yet")?;
     if event.after.talker.replace(talker.to_owned()).as_deref() == Some(talker) {
         return Err("it was told that they talk");
     }
