@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::http::Reply;
-use crate::config::{Endpoint, Format};
+use crate::config::{Auth, Endpoint, Format, Secret};
 
 /// Who we say we are.
 pub const USER_AGENT: &str = concat!("calljournal/", env!("CARGO_PKG_VERSION"));
@@ -106,14 +106,40 @@ pub fn remembers(format: Format) -> bool {
 /// # Errors
 /// Why it cannot be told in this format, and what to change.
 pub fn next(task: &Task<'_>) -> Result<Step, String> {
+    let Some(Auth::Body { name, value }) = &task.endpoint.auth else { return say(task) };
+    if task.endpoint.format == Format::Standard {
+        // What is signed has the field already.
+        let mut letter = task.letter.clone();
+        identify(&mut letter.body, name, value)?;
+        return say(&Task { letter: &letter, ..*task });
+    }
+    match say(task)? {
+        Step::Send(message) => {
+            let mut body: Value = serde_json::from_str(&message.body).unwrap_or_default();
+            identify(&mut body, name, value)?;
+            Ok(Step::Send(Message { body: body.to_string(), ..message }))
+        }
+        other => Ok(other),
+    }
+}
+
+fn say(task: &Task<'_>) -> Result<Step, String> {
     match task.endpoint.format {
         Format::Standard => standard::next(task),
         Format::AstCdr => ast_cdr::next(task),
         Format::Vpbx => vpbx::next(task),
+        Format::Bitrix24 => bitrix24::next(task),
         Format::Template => template::next(task),
         Format::Command => Ok(command::next(task)),
-        Format::Bitrix24 => bitrix24::next(task),
     }
+}
+
+/// Puts the field by which the receiver knows us on top of the JSON.
+fn identify(body: &mut Value, name: &str, value: &Secret) -> Result<(), String> {
+    let object = body.as_object_mut();
+    let object = object.ok_or("auth: the type \"body\" needs a body that is a JSON object")?;
+    object.insert(name.to_owned(), value.reveal().into());
+    Ok(())
 }
 
 /// What follows from the answer to a step.
@@ -153,4 +179,34 @@ fn below(url: &str, path: &str) -> String {
     let (place, query) = url.split_once('?').map_or((url, None), |(place, query)| (place, Some(query)));
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     format!("{}/{path}{query}", place.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn sent(format: Format, body: Option<&str>) -> Result<Value, String> {
+        let auth = Some(Auth::Body { name: "auth_token".into(), value: Secret::new("s3\"cret") });
+        let endpoint = Endpoint { auth, body: body.map(ToOwned::to_owned), ..sample::endpoint(format) };
+        let call = sample::ended(sample::rung(sample::incoming(), "101"), 0);
+        let mut post = sample::Post::default();
+        post.tell(&endpoint, &sample::letter("call.ended", &call), |_| (503, String::new()))?;
+        Ok(serde_json::from_str(&post.sent[0].body).unwrap())
+    }
+
+    #[test]
+    fn a_receiver_that_wants_to_know_us_by_a_field_finds_it_on_top_in_each_format() {
+        for format in [Format::Standard, Format::AstCdr, Format::Vpbx, Format::Bitrix24] {
+            assert_eq!(sent(format, None).unwrap()["auth_token"], "s3\"cret", "{format:?}");
+        }
+        assert_eq!(sent(Format::Template, Some("{}")).unwrap()["auth_token"], "s3\"cret");
+        assert!(sent(Format::Template, Some("[]")).unwrap_err().contains("a JSON object"));
+    }
+
+    #[test]
+    fn what_goes_below_an_address_keeps_its_query() {
+        assert_eq!(below("https://a/b/?c=/d", "e"), "https://a/b/e?c=/d");
+        assert_eq!(below("https://a", "e"), "https://a/e");
+    }
 }
