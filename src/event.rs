@@ -106,6 +106,10 @@ pub enum Feed {
     Push,
     /// Asterisk's manager interface, over a connection of our own.
     Ami,
+    /// A row of Asterisk's own CDR, read after the call.
+    Cdr,
+    /// A row of Asterisk's channel event log, read after the call.
+    Cel,
 }
 
 /// An event's name, `uid-seq-kind-time`: 1 to 96 of `A-Z a-z 0-9 . _ -`.
@@ -266,6 +270,12 @@ impl Event {
     #[must_use]
     pub fn is_hearsay(&self) -> bool {
         self.feed == Feed::Push
+    }
+
+    /// Whether the event is a row that Asterisk wrote about a call that was over: the last word to be asked for.
+    #[must_use]
+    pub fn is_record(&self) -> bool {
+        matches!(self.feed, Feed::Cdr | Feed::Cel)
     }
 }
 
@@ -429,6 +439,8 @@ impl Feed {
             Feed::Spool => "spool",
             Feed::Push => "push",
             Feed::Ami => "ami",
+            Feed::Cdr => "cdr",
+            Feed::Cel => "cel",
         }
     }
 }

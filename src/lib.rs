@@ -4,8 +4,8 @@
 //!  feed/agi ──┐
 //!  feed/ami   │
 //!  feed/spool ├─> Event ──> intake ──> call (pure) ──> store ──> notify ──> the world
-//!  feed/push ─┘             one door                     │
-//!                           for writing                  └──> api · cli   (read)
+//!  feed/push  │             one door                     │
+//!  feed/cdr ──┘             for writing                  └──> api · cli   (read)
 //! ```
 //!
 //! A feed makes [`event::Event`]s of what it hears and hands them to the one door, [`intake`]. There they are

@@ -99,6 +99,44 @@ exported = { $count ->
    *[other] { $count } calls are in { $file }
 }
 
+# import
+import-rows = { $count ->
+    [one] One row read.
+   *[other] { $count } rows read.
+}
+import-unreadable = { $count ->
+    [one] One of them cannot be understood and is left out.
+   *[other] { $count } of them cannot be understood and are left out.
+}
+import-same = { $count ->
+    [one] same: one call
+   *[other] same: { $count } calls
+}
+import-added = { $count ->
+    [one] added: one call
+   *[other] added: { $count } calls
+}
+import-would-add = { $count ->
+    [one] would be added: one call
+   *[other] would be added: { $count } calls
+}
+import-corrected = { $count ->
+    [one] corrected: one call
+   *[other] corrected: { $count } calls
+}
+import-would-correct = { $count ->
+    [one] would be corrected: one call
+   *[other] would be corrected: { $count } calls
+}
+import-disagree = { $count ->
+    [one] Of the same, one call is told otherwise by Asterisk; `show ID --events` says how.
+   *[other] Of the same, { $count } calls are told otherwise by Asterisk; `show ID --events` says how.
+}
+import-refused = { $count ->
+    [one] One row was refused by the database, see the log.
+   *[other] { $count } rows were refused by the database, see the log.
+}
+
 # simulate
 played = { $count ->
     [one] One call played

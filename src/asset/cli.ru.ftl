@@ -104,6 +104,52 @@ exported = В { $file } выгружено { $count ->
    *[other] { $count } звонков
 }
 
+# import
+import-rows = { $count ->
+    [one] Прочитана { $count } строка.
+    [few] Прочитано { $count } строки.
+   *[other] Прочитано { $count } строк.
+}
+import-unreadable = { $count ->
+    [one] Из них не разобрана и пропущена { $count }.
+   *[other] Из них не разобрано и пропущено { $count }.
+}
+import-same = { $count ->
+    [one] без изменений: { $count } звонок
+    [few] без изменений: { $count } звонка
+   *[other] без изменений: { $count } звонков
+}
+import-added = { $count ->
+    [one] добавлен: { $count } звонок
+    [few] добавлено: { $count } звонка
+   *[other] добавлено: { $count } звонков
+}
+import-would-add = { $count ->
+    [one] был бы добавлен: { $count } звонок
+    [few] было бы добавлено: { $count } звонка
+   *[other] было бы добавлено: { $count } звонков
+}
+import-corrected = { $count ->
+    [one] исправлен: { $count } звонок
+    [few] исправлено: { $count } звонка
+   *[other] исправлено: { $count } звонков
+}
+import-would-correct = { $count ->
+    [one] был бы исправлен: { $count } звонок
+    [few] было бы исправлено: { $count } звонка
+   *[other] было бы исправлено: { $count } звонков
+}
+import-disagree = { $count ->
+    [one] Из них по-другому записан в Asterisk { $count } звонок; подробности: `show ID --events`.
+    [few] Из них по-другому записаны в Asterisk { $count } звонка; подробности: `show ID --events`.
+   *[other] Из них по-другому записаны в Asterisk { $count } звонков; подробности: `show ID --events`.
+}
+import-refused = { $count ->
+    [one] База данных не приняла { $count } строку, подробности в логе.
+    [few] База данных не приняла { $count } строки, подробности в логе.
+   *[other] База данных не приняла { $count } строк, подробности в логе.
+}
+
 # simulate
 played = { $count ->
     [one] Разыгран { $count } звонок

@@ -22,7 +22,14 @@ note-ami-end-of = no change: ast-ami says { $word } for { $who }, also while a c
 note-ami-end = no change: ast-ami says { $word }, also while a call goes on
 note-ami-word-of = no change where channels are known: ast-ami says { $word } for { $who }
 note-ami-word = no change where channels are known: ast-ami says { $word }
+note-record-agrees = no change: Asterisk's own record agrees
+note-record-unanswered = no change: Asterisk's own record says that { $who } did not answer
+note-record-answered = no change: Asterisk's own record says that { $who } answered
+note-record-end = no change: Asterisk's own record ends { $who } { $seconds } s off
 
+note-record-fills = Asterisk's own record tells the end of { $who }
+note-record-both = Asterisk's own record tells of { $who } and { $whom }
+note-record-tells = Asterisk's own record tells of { $who }
 note-recording = recording noted
 note-line = line for the story
 note-gone = channel of { $who } is gone, its end was never told

@@ -22,7 +22,14 @@ note-ami-end-of = без изменений: ast-ami сообщает { $word } 
 note-ami-end = без изменений: ast-ami сообщает { $word } и тогда, когда звонок продолжается
 note-ami-word-of = без изменений, если каналы известны: ast-ami сообщает { $word } ({ $who })
 note-ami-word = без изменений, если каналы известны: ast-ami сообщает { $word }
+note-record-agrees = без изменений: запись самого Asterisk говорит то же
+note-record-unanswered = без изменений: по записи самого Asterisk { $who } не отвечает
+note-record-answered = без изменений: по записи самого Asterisk { $who } отвечает
+note-record-end = без изменений: по записи самого Asterisk конец { $who } отличается на { $seconds } с
 
+note-record-fills = запись самого Asterisk сообщает конец { $who }
+note-record-both = запись самого Asterisk сообщает о { $who } и { $whom }
+note-record-tells = запись самого Asterisk сообщает о { $who }
 note-recording = запись отмечена
 note-line = строка для рассказа
 note-gone = канала { $who } уже нет, о его конце не сообщалось

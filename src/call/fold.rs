@@ -17,6 +17,7 @@ use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
 use super::origin::{self, RangFirst};
 use super::outcome::finish;
+use super::records;
 use super::sent::sent_on;
 use super::steps::{Saying, step_name};
 use super::taken::{self, Taken};
@@ -42,7 +43,7 @@ pub struct Folded {
 pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     let mut parts = Parts::default();
     let mut notes = vec!["duplicate: told before".to_owned(); events.len()];
-    let (heard, told): (Vec<_>, Vec<_>) = in_order(events).into_iter().partition(|p| p.event.is_hearsay());
+    let (recorded, heard, told) = records::parted(in_order(events));
     let (told, repeated) = weigh(told);
     origin::pin(&mut parts.pinned, &told);
     for placed in &told {
@@ -53,6 +54,7 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     }
     parts.stop_ringing(&told);
     hearsay::fill_in(&mut parts, &heard, &mut notes);
+    records::fill_in(&mut parts, &recorded, &mut notes);
     if let (true, Some(seen)) = (parts.list.is_empty(), told.first()) {
         // What the channel told itself is still to come.
         parts.part(seen.event, seen.at);
@@ -60,7 +62,7 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
     let standing = Standing {
         all_ended: parts.all_ended(),
         gap: has_gap(events),
-        last_heard: events.iter().map(|e| e.received).max()?,
+        last_heard: records::last_live(events),
     };
     unheard(&mut parts);
     origin::put_right(&mut parts);
@@ -182,7 +184,7 @@ pub(super) struct Pinned {
 }
 
 impl Parts {
-    fn take(&mut self, placed: Placed<'_>) -> String {
+    pub fn take(&mut self, placed: Placed<'_>) -> String {
         let event = placed.event;
         self.belongs(event);
         for uniqueid in tells_its_end(event) {

@@ -7,6 +7,7 @@
 //! - `partition`: which events are one call
 //! - `fold`: events to [`Call`], with a short note on what each event did
 //! - `talks`: who talked with whom, through every transfer
+//! - `hearsay`, `records`: what others say of it, put under what the dialplan told
 //! - [`ending`]: whether the call is over, and when to look again
 //! - [`identity`]: the call's id, computed from its linkedids
 //! - `sent`: blind transfers of which only the end of who made them tells
@@ -36,6 +37,7 @@ mod order;
 mod origin;
 mod outcome;
 mod partition;
+mod records;
 mod sent;
 mod steps;
 pub mod story;

@@ -35,6 +35,49 @@ pub fn partition(events: &[Event]) -> Partition {
     if let Some(whole) = of_one_name(events) {
         return whole;
     }
+    let live: Vec<usize> = (0..events.len()).filter(|&index| !events[index].is_record()).collect();
+    if live.is_empty() || live.len() == events.len() {
+        return by_names(events);
+    }
+    with_records(events, &live)
+}
+
+/// What was told live decides what is a call; Asterisk's records, which know no roots, go where their channel is.
+fn with_records(events: &[Event], live: &[usize]) -> Partition {
+    let told: Vec<Event> = live.iter().map(|&index| events[index].clone()).collect();
+    let Partition { mut calls, linkedids } = by_names(&told);
+    let mut linkedids: HashMap<usize, String> =
+        linkedids.into_iter().map(|(index, name)| (live[index], name)).collect();
+    let mut homes: HashMap<&str, usize> = HashMap::new();
+    for (call, (_, of_call)) in calls.iter_mut().enumerate() {
+        of_call.iter_mut().for_each(|index| *index = live[*index]);
+        for &index in of_call.iter() {
+            homes.insert(&events[index].uid, call);
+        }
+    }
+    for index in 0..events.len() {
+        let event = &events[index];
+        if !event.is_record() {
+            continue;
+        }
+        let found = homes.get(event.uid.as_str()).or_else(|| homes.get(event.linkedid.as_str())).copied();
+        let home = found.or_else(|| calls.iter().position(|(name, _)| *name == event.linkedid));
+        let home = home.unwrap_or_else(|| {
+            calls.push((event.linkedid.clone(), Vec::new()));
+            calls.len() - 1
+        });
+        let (name, of_call) = &mut calls[home];
+        of_call.push(index);
+        let linked = homes.get(event.linkedid.as_str()).is_none_or(|other| *other == home);
+        if !linked {
+            linkedids.insert(index, name.clone());
+        }
+    }
+    calls.sort_by(|(a, _), (b, _)| earlier(a, b));
+    Partition { calls, linkedids }
+}
+
+fn by_names(events: &[Event]) -> Partition {
     let mut names = Names::default();
     for event in events {
         names.family(event);

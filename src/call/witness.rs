@@ -31,6 +31,8 @@ pub(super) enum Witness {
     Ami,
     /// Somebody who heard of it.
     Hearsay,
+    /// Asterisk, in what it wrote when the call was over.
+    Record,
 }
 
 impl Witness {
@@ -39,6 +41,7 @@ impl Witness {
             Feed::Agi | Feed::Spool => Witness::Dialplan,
             Feed::Ami => Witness::Ami,
             Feed::Push => Witness::Hearsay,
+            Feed::Cdr | Feed::Cel => Witness::Record,
         }
     }
 }
@@ -74,6 +77,8 @@ pub(super) fn tells_its_end(event: &Event) -> impl Iterator<Item = &str> {
     let (own, caller) = match Witness::of(event) {
         _ if event.kind == Kind::Seen => (false, false),
         Witness::Ami => (!is_plumbing(&event.channel), false),
+        // The log of channel events has all ends.
+        Witness::Record => (true, false),
         Witness::Dialplan | Witness::Hearsay => (true, true),
     };
     let own = Some(event.uid.as_str()).filter(|_| own);

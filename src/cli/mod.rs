@@ -8,6 +8,7 @@ mod check;
 mod export;
 mod filter;
 mod holder;
+mod import;
 mod manual;
 mod migrate;
 mod paper;
@@ -126,6 +127,14 @@ enum Command {
         which: Which,
     },
 
+    /// Take in calls from Asterisk's own records: what a server that was away has missed, or the years before it.
+    ///
+    /// Reads CDR and CEL, from CSV files. Calls that the journal does not have are added, as far as such
+    /// records tell; what it was told live is never overwritten. Each row counts once, however often it is read: an
+    /// import that was stopped is started again. Nobody is notified of calls that are history.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(import::Import),
+
     /// Play calls into a running server, as a real Asterisk would tell them.
     ///
     /// To see the journal fill, to try a receiver of notices, or to put load on a server. The calls are of the pbx
@@ -189,6 +198,12 @@ Examples:
   calljournal export --since 2026-11-01 --until 2026-11-30 -o november.csv
   calljournal export --cdr --org acme -o cdr.csv     rows as in Asterisk's own CDR
   calljournal export --missed --format json | jq .source.number";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  calljournal import /var/log/asterisk/cdr-csv/Master.csv --dry-run
+  calljournal import /var/log/asterisk/cdr-csv/Master.csv --since 2026-01-01 --timezone UTC
+  calljournal import cel.csv --columns eventtype,eventtime,cidnum,cidname,exten,context,channame,appname,uniqueid,linkedid";
 
 const MAN_EXAMPLES: &str = "\
 Examples:
@@ -272,6 +287,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 Answer { text, well }
             }
         }
+        Command::Import(asked) => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            let (text, well) = writing(&loaded, &paper, asked.is_trial(), async |run| {
+                import::import(run, &loaded.config, &asked).await
+            })?;
+            Answer { text, well }
+        }
         Command::Tail { calls } => {
             let loaded = load(file)?;
             let paper = paper(Some(&loaded), locale);
@@ -310,6 +333,22 @@ fn reading(
 ) -> anyhow::Result<String> {
     let store = Store::open_reader(&config.store.url)?;
     runtime()?.block_on(ask(store))
+}
+
+/// Opens the database to take in records; where it is only to be tried, there must be one.
+fn writing<T>(
+    loaded: &Loaded,
+    paper: &Paper,
+    trial: bool,
+    work: impl AsyncFnOnce(&import::Run<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let url = &loaded.config.store.url;
+    if trial {
+        drop(Store::open_reader(url)?);
+    }
+    let (store, policy) = (Store::open(url)?, serve::policy(&loaded.config)?);
+    let now = Clock::system().now().to_zoned(zone(Some(loaded)));
+    runtime()?.block_on(work(&import::Run { store: &store, policy: &policy, paper, now }))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -10,5 +10,6 @@
 
 pub mod agi;
 pub mod ami;
+pub mod cdr;
 pub mod push;
 pub mod spool;

@@ -4,6 +4,7 @@
 //!   that is all that a phone call waits for
 //! - `settle`: fold the calls that new events touch and write what follows from them, in one transaction
 //! - `group`: which calls new events touch
+//! - [`history`]: the same for calls that Asterisk's own records tell, long after
 //! - `telling`: what is told outside of it
 //! - `recent`: the events of the last large call
 //! - [`living`]: the channels that are believed to live, and what their pbx is to be asked about them
@@ -38,6 +39,7 @@ pub use crate::store::ledger::SpoolMark;
 use crate::store::{Lane, Store, StoreError, ledger};
 pub use accept::{Receipt, Refused};
 use living::{Finding, Living, Question};
+pub use settle::history;
 
 /// Who wants to be told of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +103,8 @@ impl Inner {
 
     /// Makes known which channels live and which have ended.
     fn hear<'e>(&self, events: impl IntoIterator<Item = &'e Event>) {
-        for event in events {
+        // What Asterisk wrote down afterwards lives no more.
+        for event in events.into_iter().filter(|event| !event.is_record()) {
             let finding = lock(&self.living).hear(event);
             say(&event.pbx, finding);
         }

@@ -8,6 +8,8 @@
 //! folds is all that was committed of them, and no other node settles them meanwhile. Assumed is that the clocks
 //! of the nodes differ by far less than the grace time.
 
+pub mod history;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -16,10 +18,8 @@ use jiff::Timestamp;
 use super::Policy;
 use super::group::{Group, by_pbx, channels, join, own_channels};
 use super::recent::{Known, Recent};
-use super::telling::{Told, release_end, tell_end, tell_merged};
-use crate::call::{
-    CallId, Folded, Leg, Partition, SIMULATED, State, Verdict, fold, identity, note, partition,
-};
+use super::telling::{Told, is_no_news, release_end, tell_end, tell_merged};
+use crate::call::{CallId, Folded, Leg, Partition, State, Verdict, fold, identity, note, partition};
 use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
@@ -508,8 +508,7 @@ fn settle_one(
         }
     };
 
-    // A played call is nobody's news, unless it says that it is to be told like a real one.
-    let quiet = call.pbx == SIMULATED && events.iter().all(|event| event.fact("notify") != Some("1"));
+    let quiet = is_no_news(&call, &events, terms.now);
     let terms = &Terms { quiet, ..*terms };
     let id = call.id.to_string();
     let before = calls::find(db, group.calls.iter().map(String::as_str).chain([id.as_str()]))?;

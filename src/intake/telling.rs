@@ -6,17 +6,21 @@
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Subscription;
 use super::settle::Terms;
-use crate::call::{Call, CallId};
+use crate::call::{Call, CallId, SIMULATED};
 use crate::event::Event;
 use crate::store::calls::Record;
 use crate::store::outbox::{self, Notice};
 use crate::store::{Db, StoreError};
+
+/// For how long a call is news after it was last heard of live.
+const NEWS: SignedDuration = SignedDuration::from_hours(24);
 
 const ENDED: &str = "call.ended";
 const CORRECTED: &str = "call.corrected";
@@ -29,6 +33,15 @@ pub(super) struct Told {
     pub call: CallId,
     pub pbx: String,
     pub linkedid: String,
+}
+
+/// Whether a call is nobody's news: one that was played, unless it says that it is to be told like a real one; and
+/// history, which Asterisk's records alone tell, or tell of anew when a day has passed.
+pub(super) fn is_no_news(call: &Call, events: &[Event], now: Timestamp) -> bool {
+    let played = || call.pbx == SIMULATED && events.iter().all(|event| event.fact("notify") != Some("1"));
+    let live = || events.iter().filter(|event| !event.is_record()).map(|event| event.received).max();
+    let past = || live().is_none_or(|at| now.duration_since(at) > NEWS);
+    (events.iter().any(Event::is_record) && past()) || played()
 }
 
 /// Tells the end of a call: once as ended, and after that only what was told otherwise.

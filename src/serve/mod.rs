@@ -200,7 +200,11 @@ pub fn complaints(config: &Config) -> Vec<(String, String)> {
     config.notify.iter().flat_map(of).collect()
 }
 
-fn policy(config: &Config) -> anyhow::Result<Policy> {
+/// What calls are judged by, and who is told of them.
+///
+/// # Errors
+/// When one of the patterns cannot be read.
+pub fn policy(config: &Config) -> anyhow::Result<Policy> {
     Ok(Policy {
         rules: rules(&config.call),
         ask_after: ask_after(&config.call),

@@ -167,6 +167,9 @@ pub enum StoreError {
     /// The store is closing.
     #[error("the store is closing")]
     Stopped,
+    /// It was only tried: nothing was to be written, and nothing was.
+    #[error("the transaction was undone, as it was meant to be")]
+    Undone,
     /// This store was opened to read.
     #[error("the database was opened to read only")]
     ReadOnly,
@@ -332,7 +335,7 @@ impl StoreError {
                 DieselError::RollbackErrorOnCommit { .. } => true,
                 _ => false,
             },
-            StoreError::Corrupt { .. } | StoreError::Panicked { .. } => false,
+            StoreError::Corrupt { .. } | StoreError::Panicked { .. } | StoreError::Undone => false,
             _ => true,
         }
     }

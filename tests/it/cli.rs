@@ -4,6 +4,8 @@
 mod calls;
 #[path = "cli/export.rs"]
 mod export;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/manual.rs"]
 mod manual;
 #[path = "cli/simulate.rs"]

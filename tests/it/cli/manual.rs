@@ -7,8 +7,19 @@ use std::process::Command;
 use super::super::server::{output, said};
 use super::told;
 
-const COMMANDS: [&str; 10] =
-    ["serve", "calls", "show", "tail", "export", "simulate", "check", "migrate", "man", "completions"];
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "calls",
+    "show",
+    "tail",
+    "export",
+    "import",
+    "simulate",
+    "check",
+    "migrate",
+    "man",
+    "completions",
+];
 
 /// What bash offers for the last of these words, which is not yet typed to its end.
 fn offered(script: &Path, words: &[&str]) -> Vec<String> {

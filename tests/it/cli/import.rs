@@ -1,0 +1,175 @@
+//! Calls from Asterisk's own records: what two real Asterisks wrote of the calls of the tests, read as they wrote it.
+//!
+//! `tests/fixtures/records/NAME.csv` is a `Master.csv`, `NAME.txt` what the journal makes of it. It was held against what
+//! the dialplan told of the same calls: who called, who answered and the disposition are the same in each of them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::super::server::{Server, count, output, plain_call, said};
+use super::{json, told};
+
+const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/records");
+
+fn record(name: &str) -> String {
+    format!("{RECORDS}/{name}.csv")
+}
+
+/// What each call came to, the oldest first.
+fn calls(dir: &Path) -> String {
+    let Value::Array(calls) = json(dir, &["calls", "--json", "-n", "1000"]) else { panic!("no list") };
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let one = |call: &Value| {
+        let list = |name: &str, of: &dyn Fn(&Value) -> String| -> String {
+            call[name].as_array().unwrap().iter().map(of).collect::<Vec<_>>().join(", ")
+        };
+        let talks = list("conversations", &|talk| {
+            format!(
+                "{}-{} {} s",
+                text(&talk["caller"]["number"]),
+                text(&talk["called"]["number"]),
+                talk["talk_ms"].as_i64().unwrap() / 1000
+            )
+        });
+        let moved = list("transfers", &|one| {
+            format!("{} by {} to {}", text(&one["how"]), text(&one["by"]["number"]), text(&one["to"]))
+        });
+        format!(
+            "{} {} to {}: {} [{talks}] [{moved}]\n",
+            text(&call["linkedid"]),
+            text(&call["source"]["number"]),
+            text(&call["destination"]),
+            text(&call["disposition"]),
+        )
+    };
+    calls.iter().rev().map(one).collect()
+}
+
+#[test]
+fn the_calls_of_real_records_are_told_as_far_as_they_tell() {
+    for name in ["asterisk16", "freepbx-on-22"] {
+        let dir = tempfile::tempdir().unwrap();
+        told(dir.path(), &["import", &record(name), "--timezone", "UTC"]);
+        let (told, file) = (calls(dir.path()), PathBuf::from(record(name)).with_extension("txt"));
+        if std::env::var_os("CALLJOURNAL_RETELL").is_some() {
+            std::fs::write(&file, &told).unwrap();
+        }
+        assert_eq!(told, std::fs::read_to_string(file).unwrap(), "{name}");
+        let noted = "SELECT COUNT(*) AS n FROM notices";
+        assert_eq!(count(dir.path(), noted), 0, "somebody would be told of history");
+        assert_eq!(count(dir.path(), "SELECT COUNT(*) AS n FROM calls WHERE state <> 'ended'"), 0);
+    }
+}
+
+#[test]
+fn a_row_counts_once_however_often_and_from_wherever_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = told(dir.path(), &["import", &record("asterisk16"), "--timezone", "UTC"]);
+    assert!(first.contains("added: 55 calls"), "{first}");
+    let (before, events) = (calls(dir.path()), count(dir.path(), "SELECT COUNT(*) AS n FROM events"));
+    // The same rows by headings, in another order of columns, with times of another zone.
+    let mut rows = csv::ReaderBuilder::new().has_headers(false).from_path(record("asterisk16")).unwrap();
+    let other = dir.path().join("other.csv");
+    let mut out = csv::Writer::from_path(&other).unwrap();
+    let columns = [
+        ("calldate", 9),
+        ("clid", 4),
+        ("src", 1),
+        ("dst", 2),
+        ("dcontext", 3),
+        ("channel", 5),
+        ("dstchannel", 6),
+        ("lastapp", 7),
+        ("lastdata", 8),
+        ("duration", 12),
+        ("billsec", 13),
+        ("disposition", 14),
+        ("uniqueid", 16),
+        ("linkedid", 19),
+    ];
+    out.write_record(columns.map(|(name, _)| name)).unwrap();
+    for row in rows.records() {
+        let row = row.unwrap();
+        out.write_record(columns.map(|(name, at)| {
+            if name == "calldate" { row[at].replace(" 00:", " 01:") } else { row[at].to_owned() }
+        }))
+        .unwrap();
+    }
+    out.flush().unwrap();
+    let wrong = output(dir.path(), &["import", "other.csv", "--timezone", "UTC"]);
+    assert!(!wrong.status.success() && said(&wrong).contains("--timezone"), "{}", said(&wrong));
+    let again = told(dir.path(), &["import", &record("asterisk16"), "--timezone", "UTC"]);
+    assert!(again.contains("same: 55 calls\nadded: 0 calls\ncorrected: 0 calls"), "{again}");
+    assert_eq!(count(dir.path(), "SELECT COUNT(*) AS n FROM events"), events);
+    told(dir.path(), &["import", "other.csv", "--timezone", "Europe/Berlin"]);
+    assert_eq!(calls(dir.path()), before);
+}
+
+#[test]
+fn a_trial_says_what_would_be_done_and_does_nothing() {
+    let dir = super::journal();
+    let asked = ["import", &record("freepbx-on-22"), "--timezone", "UTC", "--dry-run"];
+    let trial = told(dir.path(), &asked);
+    assert!(trial.contains("would be added: 25 calls"), "{trial}");
+    assert_eq!(told(dir.path(), &asked), trial);
+    assert_eq!(count(dir.path(), "SELECT COUNT(*) AS n FROM calls"), 2);
+    let russian = told(dir.path(), &[&["--locale", "ru"], asked.as_slice()].concat());
+    assert!(russian.contains("было бы добавлено: 25 звонков"), "{russian}");
+    let nowhere = tempfile::tempdir().unwrap();
+    assert!(!output(nowhere.path(), &asked).status.success());
+    assert!(!nowhere.path().join("calljournal.db").exists());
+}
+
+const COLUMNS: &str =
+    "start,clid,src,dst,dcontext,channel,dstchannel,lastapp,duration,billsec,disposition,uniqueid,linkedid";
+
+/// What Asterisk would write of a [`plain_call`], and of one nobody told.
+fn master() -> String {
+    let row = |second: i64, uid: &str, phone: &str| {
+        let at = jiff::Timestamp::from_second(second).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
+        format!(
+            "{at},\"\"\"Ivan\"\" <79190000000>\",79190000000,73512020318,from-trunk,PJSIP/{uid},PJSIP/{phone},Dial,30,27,ANSWERED,{uid},{uid}\n"
+        )
+    };
+    let broken = "2026-11-22 23:50:00,\"never closed,\n\n\u{0}nonsense\n";
+    format!(
+        "{COLUMNS}\n{}{broken}{}",
+        row(1_795_390_723, "1795390723.0", "1795390723.1"),
+        row(1_795_394_000, "1795394000.1", "1795394000.9")
+    )
+}
+
+#[test]
+fn a_call_whose_telling_broke_off_is_told_to_its_end_and_one_that_was_told_whole_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    // Of the first call only the beginning is told, the second one whole.
+    let begun = plain_call(0, 1_795_390_723).into_iter().take(3);
+    for telling in begun.chain(plain_call(8, 1_795_390_800)) {
+        assert!(telling.tell(server.agi));
+    }
+    server.page_when("/healthz", |body| body.contains("\"unsettled\":0"));
+    server.stop();
+    let shown = |linkedid: &str| json(dir.path(), &["show", linkedid, "--json"])["call"].clone();
+    let (open, whole) = (shown("1795390723.0"), shown("1795390800.8"));
+    assert_ne!(open["state"], "ended");
+    let other = master()
+        .replace("1795394000.1", "1795390800.8")
+        .replace("2026-11-23 00:33:20", "2026-11-22 23:40:00");
+    std::fs::write(dir.path().join("Master.csv"), master() + &other).unwrap();
+    let said = told(dir.path(), &["import", "Master.csv", "--pbx", "test"]);
+    assert!(said.contains("2 of them cannot be understood") || said.contains("of them cannot"), "{said}");
+    assert!(said.contains("same: one call\n") && said.contains("added: one call\n"), "{said}");
+    assert!(said.contains("corrected: one call") && said.contains("one call is told otherwise"), "{said}");
+    let told_now = shown("1795390723.0");
+    assert_eq!(told_now["state"], "ended");
+    assert_eq!(told_now["ended_at"], "2026-11-22T23:39:13Z");
+    for known in ["source", "destination", "direction", "answered_at", "answered_by", "started_at"] {
+        assert_eq!(told_now[known], open[known], "{known}");
+    }
+    assert_eq!(shown("1795390800.8"), whole);
+    let events = told(dir.path(), &["show", "1795390800.8", "--events"]);
+    assert!(events.contains("no change: Asterisk's own record ends"), "{events}");
+    assert_eq!(shown("1795394000.1")["answered_by"]["number"], "73512020318");
+}
