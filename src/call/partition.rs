@@ -55,11 +55,7 @@ fn with_records(events: &[Event], live: &[usize]) -> Partition {
             homes.insert(&events[index].uid, call);
         }
     }
-    for index in 0..events.len() {
-        let event = &events[index];
-        if !event.is_record() {
-            continue;
-        }
+    for (index, event) in events.iter().enumerate().filter(|(_, event)| event.is_record()) {
         let found = homes.get(event.uid.as_str()).or_else(|| homes.get(event.linkedid.as_str())).copied();
         let home = found.or_else(|| calls.iter().position(|(name, _)| *name == event.linkedid));
         let home = home.unwrap_or_else(|| {

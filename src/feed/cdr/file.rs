@@ -118,7 +118,7 @@ impl Csv {
             None if has_headings => Layout::of(&texts),
             None => by_place(&texts),
         };
-        let layout = layout.ok_or_else(|| Broken::Columns(texts.len()))?;
+        let layout = layout.ok_or(Broken::Columns(texts.len()))?;
         if !has_headings {
             lines.seek(SeekFrom::Start(0))?;
         }

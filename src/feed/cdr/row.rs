@@ -235,12 +235,13 @@ impl Row<'_> {
         if let Some((step, name)) = step {
             facts.extend([("step".to_owned(), step.to_owned()), ("stepname".to_owned(), name)]);
         }
-        let seconds = [start.as_second().to_string(), end.as_second().to_string()];
+        // Not the end: a backend that has none has the start and a length, both cut to whole seconds.
+        let length = self.seconds("duration").map(|length| length.as_secs().to_string());
         let fact = |name: &str| facts.get(name).map_or("", String::as_str);
         let hash = hash(&[
             own.as_deref().unwrap_or_default(),
-            &seconds[0],
-            &seconds[1],
+            &start.as_second().to_string(),
+            length.as_deref().unwrap_or_default(),
             &channel,
             fact("dstchannel"),
             fact("dst"),
