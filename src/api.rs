@@ -53,7 +53,7 @@ const PROBE_TIME: Duration = Duration::from_secs(3);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What there is to say of a process that works.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Health {
     /// Events that are durable and not yet part of a call.
     pub unsettled: u64,
@@ -61,6 +61,8 @@ pub struct Health {
     pub unsettled_age_s: f64,
     /// Notices that wait to be delivered.
     pub notices_waiting: u64,
+    /// What somebody should see to, though the process does its work: sentences.
+    pub warnings: Vec<String>,
 }
 
 /// Asks whether the process does its work; `Err` is the reason why not. May block.
@@ -116,6 +118,7 @@ async fn healthz(State(pages): State<Pages>) -> Response {
                 "unsettled": health.unsettled,
                 "unsettled_age_s": health.unsettled_age_s,
                 "notices_waiting": health.notices_waiting,
+                "warnings": health.warnings,
             }),
         ),
         Err(reason) => json(
@@ -261,7 +264,12 @@ mod tests {
     #[tokio::test]
     async fn healthy_is_told_with_numbers_and_failing_with_the_reason() {
         let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-        let health = Health { unsettled: 3, unsettled_age_s: 0.5, notices_waiting: 7 };
+        let health = Health {
+            unsettled: 3,
+            unsettled_age_s: 0.5,
+            notices_waiting: 7,
+            warnings: vec!["two of one name".into()],
+        };
         let said = ask(Ok(health), true, get).await;
         assert!(said.starts_with("HTTP/1.1 200") && said.contains("\"notices_waiting\":7"), "{said}");
         let said = ask(Err("disk full".to_owned()), true, get).await;

@@ -4,9 +4,10 @@
 //! characters, every value is bounded, its time is within reason. Whatever a call, a peer or a file may
 //! contain is made harmless here, once, for every feed. This file knows the argument form that the dialplan
 //! sends (`name=value`, percent-encoded) and nothing about sockets, files, calls or the database. [`key`] takes apart
-//! the name that other systems know a call by.
+//! the name that other systems know a call by, [`uniqueid`] Asterisk's own of a channel.
 
 pub mod key;
+pub mod uniqueid;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use percent_encoding::percent_decode;
 use serde::{Deserialize, Serialize};
 
 use key::CallKey;
+use uniqueid::born;
 
 /// The only version of the argument form there is: the dialplan sends it as `v=1`.
 pub const CONTRACT: &str = "1";
@@ -325,13 +327,6 @@ fn read_facts<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Facts {
 fn said(mut facts: Facts) -> Facts {
     facts.retain(|_, value| !value.is_empty());
     facts
-}
-
-/// The second in which a channel was made, which its uniqueid begins with: `[systemname-]epoch.serial`.
-#[must_use]
-pub fn born(uniqueid: &str) -> Option<Timestamp> {
-    let (second, _) = uniqueid.rsplit('-').next()?.split_once('.')?;
-    Timestamp::from_second(second.parse().ok()?).ok()
 }
 
 fn take(facts: &mut Facts, name: &str) -> Option<String> {

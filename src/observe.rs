@@ -39,6 +39,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     ("calljournal_accept_queue", Unit::Count, "Events that wait to be made durable"),
     ("calljournal_events_unsettled", Unit::Count, "Durable events not yet part of a call"),
     ("calljournal_unsettled_age_seconds", Unit::Seconds, "Age of the oldest of them"),
+    ("calljournal_pbx_names_shared", Unit::Count, "Names by which two Asterisks seem to go"),
     ("calljournal_spool_waiting_bytes", Unit::Bytes, "Bytes of the spool not yet taken in"),
     ("calljournal_notices_waiting", Unit::Count, "Notices not yet delivered, by endpoint"),
     ("calljournal_notices_oldest_seconds", Unit::Seconds, "Age of the oldest of them, by endpoint"),

@@ -117,6 +117,7 @@ gave-up-queue = { $named ->
     [yes] The caller gave up after { $wait } in the queue { $name }
    *[no] The caller gave up after { $wait } in the queue
 }
+gave-up-parked = Nobody took it back for { $wait }, and the caller hung up
 ended-caller-way = The caller hung up after { $wait }
 ended-pbx-way = The phone system ended the call after { $wait }
 gave-up-transferred = The caller hung up { $wait } after the transfer, before anybody answered

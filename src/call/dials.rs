@@ -104,6 +104,13 @@ impl Part {
         }
     }
 
+    /// Whom its last `Dial()` had put it through to, by the channel's name, and when that was over: a Dial goes on while its
+    /// channel is parked.
+    pub(super) fn dial_over(&self) -> Option<(&str, Timestamp)> {
+        let (_, left) = self.dials.last()?.left.as_ref()?;
+        Some((left.peer.as_deref()?, self.started.checked_add(left.dialed?).ok()?))
+    }
+
     /// When the channel itself was answered, where an ended `Dial()` counted from there.
     fn up_since(&self) -> Option<Timestamp> {
         let counted = self.dials.iter().filter_map(|dial| {

@@ -65,6 +65,7 @@ pub fn fold(events: &[Event], numbering: &Numbering) -> Option<Folded> {
         last_heard: records::last_live(events),
     };
     unheard(&mut parts);
+    origin::add_silent(&mut parts);
     origin::put_right(&mut parts);
     taken::arrange(&mut parts);
     forwarded::arrange(&mut parts);

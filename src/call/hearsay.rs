@@ -256,7 +256,8 @@ fn pin<'e>(parts: &mut Parts, heard: impl Iterator<Item = &'e Event> + Clone) {
     if pinned.source_channel.is_none() {
         let number = first.role.filter(|role| *role == Role::Caller).and_then(|_| of_first("num"));
         fill(&mut pinned.source.number, number);
-        if pinned.source.number.is_none() || pinned.source.number == first.party.number {
+        let unnamed = pinned.source.number.is_none() || pinned.source.number == first.party.number;
+        if unnamed && first.role != Some(Role::Called) {
             fill(&mut pinned.source.name, first.party.name.as_deref());
         }
     }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::event::key::{self, CallKey};
+use crate::event::uniqueid::Born;
 
 /// The name of a call, for ever; after a merge the other ids of the call lead to the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ impl CallId {
         hash.update(pbx);
         hash.update(linkedid);
         let hash = hash.finalize();
-        let born = Born::of(linkedid);
+        let born = birth(linkedid);
         let mut bytes = [0u8; 16];
         bytes[..6].copy_from_slice(&(born.second.saturating_mul(1000)).to_be_bytes()[2..]);
         bytes[6..8].copy_from_slice(&((born.serial & 0xfff) as u16).to_be_bytes());
@@ -70,29 +71,15 @@ impl FromStr for CallId {
 /// no channel is known, comes after all linkedids.
 #[must_use]
 pub fn earlier(a: &str, b: &str) -> Ordering {
-    let order = |name: &str| (key::is_key(name), Born::of(name));
+    let order = |name: &str| (key::is_key(name), birth(name));
     order(a).cmp(&order(b)).then_with(|| a.cmp(b))
 }
 
-/// What a uniqueid, `[systemname-]epoch.serial`, tells of its birth (Asterisk: `ast_channel_alloc`).
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Born {
-    second: u64,
-    serial: u64,
-}
-
-impl Born {
-    /// What is no uniqueid was born at 0: it sorts first, and the same on every node.
-    fn of(uniqueid: &str) -> Born {
-        if let Some(key) = CallKey::parse(uniqueid) {
-            return Born { second: u64::try_from(key.second()).unwrap_or(0), serial: 0 };
-        }
-        let own = uniqueid.rsplit('-').next().unwrap_or(uniqueid);
-        let (second, serial) = own.split_once('.').unwrap_or((own, ""));
-        // Ten digits and a few to spare fit the 48 bits of milliseconds.
-        let number = |s: &str| if s.len() <= 11 { s.parse().unwrap_or(0) } else { 0 };
-        Born { second: number(second), serial: number(serial) }
-    }
+/// What is neither a uniqueid nor a call key was born at 0: it sorts first, and the same on every node.
+fn birth(name: &str) -> Born {
+    let key = || CallKey::parse(name).and_then(|key| u64::try_from(key.second()).ok());
+    let second = |second| Born { second, serial: 0 };
+    Born::of(name).or_else(|| key().map(second)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -117,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn serials_count_as_numbers() {
+    fn of_two_linkedids_the_earlier_one_is_by_second_and_then_by_serial() {
         assert_eq!(earlier("1795390723.2", "1795390723.10"), Ordering::Less);
         assert_eq!(earlier("1795390723.2", "1795390722.99"), Ordering::Greater);
         assert_eq!(earlier("nonsense", "1795390722.99"), Ordering::Less);

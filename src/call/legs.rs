@@ -12,6 +12,10 @@ use super::{Numbering, Party};
 /// leaves an announcement before it was heard.
 const GIVES_UP_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 
+/// How long two phones ring at one time at least where one of them may be picked up for both: nobody is quicker, and
+/// FollowMe() begins with the next one some milliseconds before the last has ended.
+const TOGETHER: SignedDuration = SignedDuration::from_millis(100);
+
 /// One channel's part in a call: who called, who was rung, who talked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
@@ -232,7 +236,9 @@ fn called_outcome<'a>(parts: &'a Parts, part: &'a Part, others: &Others<'a>) -> 
         return Outcome::Forwarded;
     }
     // Dial hangs up the losers one after another before the winner is told: both rang at one time.
-    let won = |&(started, at): &(Timestamp, Timestamp)| started <= ended && at >= part.started;
+    let won = |&(started, at): &(Timestamp, Timestamp)| {
+        ended.duration_since(started) >= TOGETHER && at >= part.started
+    };
     if others.rivals(part).is_some_and(|rivals| rivals.won.iter().any(won)) {
         Outcome::Elsewhere
     } else if caller_of(parts, others.first, part).is_some_and(|caller| {

@@ -88,6 +88,34 @@ pub(super) fn put_right(parts: &mut Parts) {
     parts.rang_first = Some(RangFirst { at, leg, who, ring_ms });
 }
 
+/// A channel that Asterisk made and that runs an application passes no dialplan and tells nothing. What it dials tells, by
+/// `b()` and `U()`, and in its linkedid whose call it is; who was picked up talks with whoever sits there.
+pub(super) fn add_silent(parts: &mut Parts) {
+    let dialled =
+        |part: &Part| part.role == Some(Role::Called) && part.caller.is_none() && !part.is_plumbing();
+    let Some(eldest) = parts.eldest().filter(|eldest| parts.by_uniqueid(eldest).is_none()) else { return };
+    if !parts.list.iter().all(dialled) || parts.list.iter().all(|part| part.heard) {
+        return;
+    }
+    let eldest = eldest.to_owned();
+    let Some(started) = parts.list.iter().map(|part| part.started).min() else { return };
+    let ended = parts.list.iter().map(|part| part.ended).collect::<Option<Vec<_>>>();
+    let mut silent = Part::made_up(eldest, started);
+    silent.role = Some(Role::Caller);
+    silent.ended = ended.and_then(|ends| ends.into_iter().max());
+    // Who hung up is known by the name of the channel.
+    let sources = parts.list.iter().filter_map(|part| part.farewell.source.as_ref());
+    let own = sources.filter(|name| parts.list.iter().all(|part| part.channel != **name)).min();
+    if let Some(name) = own.filter(|name| !name.starts_with("dialplan/")) {
+        silent.channel.clone_from(name);
+        silent.farewell.source = Some(name.clone());
+        silent.party.number = endpoint(name).filter(|own| is_number(own)).map(Into::into);
+    }
+    let source = &mut parts.pinned.source;
+    fill(&mut source.number, silent.party.number.as_deref());
+    parts.add(silent);
+}
+
 /// The first phone that was picked up of those that the other half of a Local channel called.
 fn reached_by_other_half(parts: &Parts, half: &Part) -> Option<usize> {
     let (name, _) = half.channel.rsplit_once(';')?;
@@ -98,4 +126,54 @@ fn reached_by_other_half(parts: &Parts, half: &Part) -> Option<usize> {
         p.role == Some(Role::Called) && p.caller.as_ref() == Some(&other.uniqueid) && p.answered.is_some()
     });
     reached.min_by_key(|(_, p)| p.answered).map(|(place, _)| place)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::Told;
+    use super::super::{Call, Direction, Disposition, Numbering, Side};
+    use super::*;
+
+    /// 102 alone tells, and its end names `source`.
+    fn dialled_by_an_application(source: &str) -> Told {
+        let told = Told::default().tell(1.0, 2, "PJSIP/102", Kind::Ring, "num=102,name=Boris,caller=");
+        let told = told.tell(2.0, 2, "PJSIP/102", Kind::Answer, "num=102,name=Boris,caller=");
+        told.tell(
+            9.0,
+            2,
+            "PJSIP/102",
+            Kind::Hangup,
+            &format!("cause=16,state=Up,hangupsource={source},caller="),
+        )
+    }
+
+    fn call(told: &Told) -> Call {
+        told.fold_with(&Numbering::new([r"^\d{3}$".to_owned()], []).unwrap()).call
+    }
+
+    #[test]
+    fn whom_an_application_dialled_talked_with_somebody() {
+        let call = call(&dialled_by_an_application("PJSIP/102-00000002"));
+        assert_eq!((call.disposition, call.talk_ms), (Disposition::Answered, 7000));
+        assert_eq!(call.answered_by.unwrap().number.as_deref(), Some("102"));
+        assert_eq!((call.source, call.hung_up_by), (Party::default(), Some(Side::Called)));
+    }
+
+    #[test]
+    fn who_made_an_application_dial_is_known_where_he_hung_up() {
+        let told = dialled_by_an_application("PJSIP/101-00000000");
+        let call = call(&told);
+        assert_eq!(call.source, Party { number: Some("101".into()), name: None });
+        assert_eq!((call.hung_up_by, call.direction), (Some(Side::Caller), Direction::Internal));
+        assert_eq!(
+            told.story(),
+            [
+                "Call from 101",
+                "Boris (102) rang",
+                "Boris (102) answered after 1 s",
+                "Ended by the caller after 7 s"
+            ]
+        );
+    }
 }

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::{SignedDuration, Timestamp};
 
 use super::identity::earlier;
-use crate::event::{Event, Kind, born};
+use crate::event::uniqueid::born;
+use crate::event::{Event, Kind};
 
 /// How old a linkedid may be to join calls.
 const DAY: SignedDuration = SignedDuration::from_hours(24);

@@ -145,6 +145,8 @@ pub enum Back {
     Taken,
     /// Nobody did: the caller went back to who had parked him.
     Returned,
+    /// Nobody did, and the caller hung up.
+    GaveUp,
 }
 
 /// Whether a call went to voicemail.
@@ -423,8 +425,8 @@ fn taken_step(parts: &Parts, taken: &Taken) -> Step {
             let what = What::PickedUp { by: party(by), from: from.as_ref().map(party) };
             Step { at: *at, ended_at: Some(*at), leg: by.clone(), what }
         }
-        Taken::Parked(Parking { who, parker, place, since, until, by }) => {
-            let back = if by.is_some() { Back::Taken } else { Back::Returned };
+        Taken::Parked(Parking { who, parker, place, since, until, by, back }) => {
+            let back = *back;
             let (taken_by, parker) = (by.as_ref().map(party), parker.as_ref().map(party));
             let what = What::Parked { by: parker, place: place.clone(), back, taken_by };
             Step { at: *since, ended_at: *until, leg: by.as_ref().unwrap_or(who).clone(), what }

@@ -149,6 +149,9 @@ fn ending(call: &Call, words: &Words) -> Option<Line> {
     if let Some(line) = not_taken(call, at, words) {
         return Some(line);
     }
+    if let Some(text) = way::parked_to_the_end(call, words) {
+        return Some(Line { at, text });
+    }
     let id = match call.hung_up_by {
         Some(Side::Caller) => "ended-caller",
         Some(Side::Called) => "ended-called",

@@ -2,18 +2,24 @@
 //!
 //! Asterisk tells neither. Who picks up answers under a linkedid of his own, with the root of the call that rang. Who takes
 //! a parked caller says before that he will (`step` with `parked`), and ends under the caller's linkedid; a caller whom
-//! nobody took says the same when he comes back.
+//! nobody took says the same when he comes back. One who hangs up while he is parked is in the Dial all the time that rang who
+//! parked him: it outlasts the phone, which ended without having hung up.
 
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::cause;
 use super::fold::{Part, Parts};
 use super::legs::{Outcome, Role};
+use super::steps::Back;
 use crate::event::Event;
 
 /// How near to a pickup the phone ends that rang until then.
 const STOPS_WITHIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// How long a Dial outlasts its phone at least where the caller was parked.
+const OUTLASTS: SignedDuration = SignedDuration::from_secs(1);
 
 /// What was taken, and by whom: uniqueids.
 #[derive(Debug, Clone)]
@@ -33,8 +39,9 @@ pub(super) struct Parking {
     pub since: Timestamp,
     /// Until when; `None` where nobody told.
     pub until: Option<Timestamp>,
-    /// Who took him; nobody where he went back.
+    /// Who took him, if anybody did.
     pub by: Option<String>,
+    pub back: Back,
 }
 
 /// Whether the channel that answers was not rung, but took a call that rang elsewhere.
@@ -45,14 +52,20 @@ pub(super) fn is_pickup(part: &Part, event: &Event) -> bool {
 
 /// Works out what was taken, and gives those who took it their part.
 pub(super) fn arrange(parts: &mut Parts) {
-    let concerned =
-        |part: &&Part| part.picked_up || part.parked().is_some() || part.farewell.parked.is_some();
+    let concerned = |part: &&Part| {
+        part.picked_up
+            || part.parked().is_some()
+            || part.farewell.parked.is_some()
+            || part.dial_over().is_some()
+    };
     if !parts.list.iter().any(|part| concerned(&part)) {
         return;
     }
     let floor = Floor::of(parts);
-    let taken =
-        |part| floor.picked_up(part).or_else(|| floor.taken_back(part)).or_else(|| floor.went_back(part));
+    let taken = |part| {
+        let known = floor.picked_up(part).or_else(|| floor.taken_back(part));
+        known.or_else(|| floor.went_back(part)).or_else(|| floor.gave_up(part))
+    };
     let taken: Vec<Taken> = parts.list.iter().filter(concerned).filter_map(taken).collect();
     for one in &taken {
         match one {
@@ -138,7 +151,24 @@ impl<'a> Floor<'a> {
         let talks = self.talks(who).filter_map(|(with, until)| Some((until?, with)));
         let (since, parker) = talks.min_by_key(|(until, _)| *until)?;
         let (who, parker) = (who.uniqueid.clone(), Some(parker.uniqueid.clone()));
-        Some(Taken::Parked(Parking { who, parker, place: Some(place), since, until: None, by: None }))
+        let back = Back::Returned;
+        Some(Taken::Parked(Parking { who, parker, place: Some(place), since, until: None, by: None, back }))
+    }
+
+    /// A caller who hung up when he had been alone for a while in the Dial that rang who parked him.
+    fn gave_up(&self, who: &'a Part) -> Option<Taken> {
+        let (peer, over) = who.dial_over()?;
+        let hung_up = who.farewell.source.as_deref() == Some(&who.channel) && !who.end_heard;
+        let until = who.ended.filter(|_| hung_up)?;
+        let parker = self.called_by(Some(&who.uniqueid)).iter().find(|part| part.channel == peer)?;
+        let since = parker.ended.filter(|_| parker.answered.is_some() && was_taken_away(parker))?;
+        let alone = |part: &Part| part.uniqueid == who.uniqueid || part.ended.is_some_and(|end| end <= since);
+        let outlasts = over.min(until).duration_since(since) > OUTLASTS;
+        let moved = self.parts.moves.iter().any(|one| one.transfer.at >= since) || who.goes_on(since);
+        (outlasts && !moved && self.parts.list.iter().all(alone)).then(|| {
+            let (who, parker, until) = (who.uniqueid.clone(), Some(parker.uniqueid.clone()), Some(until));
+            Taken::Parked(Parking { who, parker, place: None, since, until, by: None, back: Back::GaveUp })
+        })
     }
 
     fn is_alone(&self, who: &'a Part, at: Timestamp) -> bool {
@@ -155,6 +185,81 @@ impl<'a> Floor<'a> {
             since: last.map_or(at, |(until, _)| until),
             until: Some(at),
             by: by.map(|part| part.uniqueid.clone()),
+            back: if by.is_some() { Back::Taken } else { Back::Returned },
         })
+    }
+}
+
+/// Whether a phone that talked ended though neither it nor the other side hung up, and it transferred nobody.
+fn was_taken_away(phone: &Part) -> bool {
+    let said = &phone.farewell;
+    let transferred = said.connected.is_some() || said.sent.is_some();
+    said.up
+        && said.source.is_none()
+        && !transferred
+        && !said.cause.is_some_and(cause::is_loss)
+        && !phone.end_heard
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::Told;
+    use super::super::{Side, What};
+    use super::*;
+
+    const LEFT: &str = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,hangupsource=PJSIP/trunk-00000000,state=Up";
+
+    /// 101 talks from 1 to 3 and ends as `phone` says; its caller hangs up at 7, when the Dial has lasted `dialed` ms.
+    fn left_alone(phone: &str, dialed: i64) -> Told {
+        let told = Told::default().comes_in().rings(0.01, 1, "101").answers(1.0, 1, "101");
+        let left = format!("{LEFT},dialedtime_ms={dialed},answeredtime_ms={}", dialed - 1000);
+        told.ends(3.0, 1, "101", phone).ends(7.0, 0, "trunk", &left)
+    }
+
+    fn back(told: &Told) -> Option<Back> {
+        told.fold().call.steps.iter().find_map(|step| match step.what {
+            What::Parked { back, .. } => Some(back),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_caller_whose_dial_outlasts_the_phone_was_parked_and_gave_up() {
+        let told = left_alone("cause=16,state=Up", 7000);
+        assert_eq!(back(&told), Some(Back::GaveUp));
+        let call = told.fold().call;
+        assert_eq!((call.talk_ms, call.hung_up_by, call.abandoned), (2000, Some(Side::Caller), false));
+        assert_eq!(
+            told.story()[2..],
+            [
+                "101 answered after 1 s",
+                "101 parked the call",
+                "Nobody took it back for 4 s, and the caller hung up",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_caller_who_goes_on_in_the_dialplan_was_not_parked() {
+        assert_eq!(back(&left_alone("cause=16,state=Up", 3010)), None);
+    }
+
+    #[test]
+    fn a_phone_that_hung_up_or_transferred_has_not_parked() {
+        for end in [
+            "cause=16,state=Up,hangupsource=PJSIP/101-00000001",
+            "cause=16,state=Up,blindtransfer=PJSIP/trunk-00000000",
+            "cause=16,state=Up,attendedtransfer=PJSIP/trunk-00000000",
+            "cause=44,state=Up",
+        ] {
+            assert_eq!(back(&left_alone(end, 7000)), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn who_is_with_somebody_when_he_hangs_up_was_not_parked() {
+        let told = left_alone("cause=16,state=Up", 7000).rings(5.0, 2, "102").answers(6.0, 2, "102");
+        assert_eq!(back(&told.ends(7.0, 2, "102", "cause=16,state=Up")), None);
     }
 }

@@ -191,6 +191,19 @@ fn a_phone_was_picked_up_when_the_first_other_was_hung_up_and_talks_when_it_was_
 }
 
 #[test]
+fn a_phone_that_was_given_up_while_the_next_one_began_to_ring_did_not_answer() {
+    let told = Told::default()
+        .comes_in()
+        .rings(0.01, 1, "101")
+        .rings(1.998, 2, "102")
+        .ends(2.0, 1, "101", "cause=16,state=Ringing")
+        .answers(3.0, 2, "102")
+        .ends(20.0, 2, "102", "cause=16");
+    let outcomes: Vec<Outcome> = told.fold().call.legs.iter().skip(1).map(|l| l.outcome).collect();
+    assert_eq!(outcomes, [Outcome::NoAnswer, Outcome::Answered]);
+}
+
+#[test]
 fn a_caller_who_gives_up_has_abandoned_the_call() {
     let told = abandoned();
     let call = told.fold().call;

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::series::{Born, Series, Sight};
-use crate::event::{Asked, Event, Kind, born};
+use super::series::{Series, Sight};
+use crate::event::uniqueid::{Born, born};
+use crate::event::{Asked, Event, Kind};
 
 /// Most questions of one session: a phone call's own thread waits for the answers.
 pub const QUESTIONS: usize = 4;
@@ -153,6 +154,14 @@ impl Living {
             *pbx = Pbx { two_of_one_name: true, ..Pbx::default() };
         }
         Finding::TwoOfOneName
+    }
+
+    /// The pbxes by whose name two Asterisks seem to go, in the order of their names.
+    pub fn shared(&self) -> Vec<String> {
+        let shared = self.pbxes.iter().filter(|(_, pbx)| pbx.two_of_one_name);
+        let mut names: Vec<String> = shared.map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
     }
 
     /// What the pbx of `event` is to be asked in that event's session; mostly nothing.
@@ -368,7 +377,7 @@ impl Pbx {
         let mut calls: Vec<&str> =
             self.channels.values().filter(of_phone).map(|c| c.linkedid.as_str()).collect();
         calls.push(&event.linkedid);
-        calls.sort_by_key(|lid| Born::of(lid).map_or((0, 0), |b| (b.second, b.serial)));
+        calls.sort_by_key(|lid| Born::of(lid).unwrap_or_default());
         calls.dedup();
         let Some((_elder, younger)) = calls.split_first() else { return Vec::new() };
         let moved = self.channels.iter().filter(|(_, c)| {

@@ -126,11 +126,14 @@ fn say(pbx: &str, finding: Option<Finding>) {
             "this Asterisk has no CHANNEL_EXISTS() (since 16.22 and 18.8): a call whose end is not told ends as \
              unknown after [call] lost_after_s"
         ),
-        Some(Finding::TwoOfOneName) => tracing::warn!(
-            pbx,
-            "two Asterisks seem to go by this name, and calls of one may be taken for the other's: give each its \
-             own CALLJOURNAL_PBX"
-        ),
+        Some(Finding::TwoOfOneName) => {
+            metrics::gauge!("calljournal_pbx_names_shared").increment(1.0);
+            tracing::warn!(
+                pbx,
+                "two Asterisks seem to go by this name, and calls of one may be taken for the other's: give each its \
+                 own CALLJOURNAL_PBX"
+            );
+        }
     }
 }
 
@@ -190,6 +193,12 @@ impl Intake {
         drop(living);
         say(&event.pbx, finding);
         questions
+    }
+
+    /// The pbxes by whose name two Asterisks seem to go, as this process has heard them since it started.
+    #[must_use]
+    pub fn shared_names(&self) -> Vec<String> {
+        lock(&self.inner.living).shared()
     }
 
     /// Takes in what a pbx answered. What cannot be written is asked again another time.

@@ -1,9 +1,10 @@
 //! What the uniqueids of a pbx show of its Asterisk: that it was started again, or that two go by one name.
 //!
-//! A uniqueid is `[systemname-]epoch.serial`. The serial begins at 0 with each start of Asterisk and only rises (Asterisk:
-//! `ast_channel_alloc`). Pure. All this is suspicion: nothing is concluded from it.
+//! The serial of a uniqueid begins at 0 with each start of Asterisk and only rises. Pure. All this is suspicion: nothing is concluded from it.
 
 use jiff::Timestamp;
+
+use crate::event::uniqueid::Born;
 
 /// How a channel that was not known before stands to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,20 +17,6 @@ pub(super) enum Sight {
     Before,
     /// It goes on where another Asterisk of this name had stopped.
     Other,
-}
-
-/// What a uniqueid tells of its channel's birth.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Born {
-    pub second: u64,
-    pub serial: u64,
-}
-
-impl Born {
-    pub fn of(uid: &str) -> Option<Born> {
-        let (second, serial) = uid.rsplit('-').next()?.split_once('.')?;
-        Some(Born { second: second.parse().ok()?, serial: serial.parse().ok()? })
-    }
 }
 
 /// The serials of one pbx.

@@ -86,8 +86,11 @@ pub async fn run(
     let addresses = Addresses { agi: agi.local_addr()?, http: http.local_addr()? };
     let (ready, is_ready) = watch::channel(false);
     let parts = Parts::default();
-    let pages =
-        Pages { ready: is_ready, metrics: metrics.clone(), probe: probe(store.clone(), clock.clone()) };
+    let pages = Pages {
+        ready: is_ready,
+        metrics: metrics.clone(),
+        probe: probe(store.clone(), intake.clone(), clock.clone()),
+    };
     let routes = api::router(pages).merge(pushes(&config, &intake, &clock));
     parts.run(&parts.last, |stop| api::serve(http, routes, stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
@@ -282,7 +285,7 @@ fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Healthy is who can write; the rest are numbers.
-fn probe(store: Store, clock: Clock) -> api::Probe {
+fn probe(store: Store, intake: Intake, clock: Clock) -> api::Probe {
     let runtime = tokio::runtime::Handle::current();
     let last: Mutex<Option<(Stopwatch, Result<Health, String>)>> = Mutex::default();
     Arc::new(move || {
@@ -290,7 +293,7 @@ fn probe(store: Store, clock: Clock) -> api::Probe {
         match &*last {
             Some((since, answer)) if since.elapsed() < PROOF_KEEPS => answer.clone(),
             _ => {
-                let answer = runtime.block_on(health(&store, &clock));
+                let answer = runtime.block_on(health(&store, &intake, &clock));
                 *last = Some((Stopwatch::start(), answer.clone()));
                 answer
             }
@@ -298,7 +301,7 @@ fn probe(store: Store, clock: Clock) -> api::Probe {
     })
 }
 
-async fn health(store: &Store, clock: &Clock) -> Result<Health, String> {
+async fn health(store: &Store, intake: &Intake, clock: &Clock) -> Result<Health, String> {
     let told = |e: StoreError| e.to_string();
     store.prove_writable().await.map_err(told)?;
     let counts = store.counts().await.map_err(told)?;
@@ -307,7 +310,14 @@ async fn health(store: &Store, clock: &Clock) -> Result<Health, String> {
         unsettled: counts.unsettled,
         unsettled_age_s: age.unwrap_or_default(),
         notices_waiting: counts.deliveries_waiting,
+        warnings: intake.shared_names().iter().map(|pbx| shared_name(pbx)).collect(),
     })
+}
+
+fn shared_name(pbx: &str) -> String {
+    format!(
+        "two Asterisks seem to go by the name {pbx:?}: give each its own CALLJOURNAL_PBX, and restart calljournal"
+    )
 }
 
 async fn upkeep(metrics: Metrics, stop: CancellationToken) {

@@ -2,7 +2,7 @@
 //! (`etc/hard.conf`).
 
 use crate::phone::Step::{Answer, Answered, Call, HangUp, Over, Press, Refer, Ring, RingOn, Told, Wait};
-use crate::scenario::{ANSWERED, Begin, Expect, INTERNAL, PLAIN, Scenario, UNANSWERED};
+use crate::scenario::{ANSWERED, Begin, Expect, INTERNAL, OUTBOUND, PLAIN, Scenario, UNANSWERED};
 
 const MENU: Scenario = Scenario {
     name: "desk: a menu",
@@ -147,7 +147,91 @@ pub const SCENARIOS: &[Scenario] = &[
         did: "3204",
         caller: &[Answered, Wait(4000), HangUp],
         phones: &[(101, &[Ring(700), Answer, Wait(1000), Press("*3"), Wait(1500)])],
-        expect: Expect { ..ANSWERED },
+        expect: Expect {
+            steps: &["parked gave_up 101"],
+            said: &["Anna (101) parked the call", "and the caller hung up"],
+            ..ANSWERED
+        },
+        ..MENU
+    },
+    Scenario {
+        name: "desk: parked by a transfer and gives up",
+        did: "3204",
+        caller: &[Answered, Wait(4000), HangUp],
+        phones: &[(101, &[Ring(700), Answer, Wait(1000), Refer("700"), Told, HangUp])],
+        expect: Expect { steps: &["parked gave_up 101"], said: &["and the caller hung up"], ..ANSWERED },
+        ..MENU
+    },
+    Scenario {
+        // Nothing says where to; but it was no parking.
+        name: "desk: sent elsewhere by a program",
+        did: "3204",
+        caller: &[Answered, Wait(6000), HangUp],
+        phones: &[(101, &[Ring(700), Answer]), (103, &[Wait(2500), Call("3399"), Over])],
+        expect: ANSWERED,
+        ..MENU
+    },
+    Scenario {
+        name: "desk: picked up by the number that was dialled",
+        context: "from-internal",
+        from: "102",
+        did: "101",
+        caller: &[Answered, Wait(2500), HangUp],
+        phones: &[(101, &[RingOn]), (103, &[Wait(1500), Call("*9101"), Answered])],
+        expect: Expect {
+            steps: &["picked_up 103"],
+            answered_by: Some("103"),
+            outcomes: &[("101", "elsewhere"), ("103", "answered")],
+            ..INTERNAL.expect
+        },
+        ..MENU
+    },
+    Scenario {
+        // By an application (`Application: Dial`) the phone's own channel passes no dialplan: since when it rang nobody tells, so
+        // such a call is not held against CEL. It is in the fixtures.
+        name: "desk: a program's click to call",
+        context: "from-internal",
+        from: "101",
+        did: "3301",
+        begin: Begin::Manager(
+            "Action: Originate\nChannel: PJSIP/101\nContext: from-internal\nExten: 3301\nPriority: 1\nAsync: true",
+        ),
+        phones: &[(101, &[Ring(700), Answer, Wait(4000), HangUp]), (102, &[Ring(700), Answer])],
+        expect: Expect { steps: &["rang_first"], ..INTERNAL.expect },
+        ..MENU
+    },
+    Scenario {
+        name: "desk: a callback to outside",
+        context: "from-internal",
+        from: "trunk",
+        did: "3302",
+        begin: Begin::CallFile(
+            "Channel: PJSIP/79161234567@trunk\nSetvar: CALLJOURNAL_ORIGIN=79161234567\nContext: from-internal\nExtension: 3302\nPriority: 1\n",
+        ),
+        phones: &[(191, &[Ring(700), Answer, Wait(4000), HangUp]), (102, &[Ring(700), Answer])],
+        expect: Expect {
+            steps: &["rang_first"],
+            answered_by: Some("102"),
+            outcomes: &[("102", "answered")],
+            ..OUTBOUND.expect
+        },
+        ..MENU
+    },
+    Scenario {
+        name: "desk: a callback to outside by a Local channel",
+        context: "from-internal",
+        from: "trunk",
+        did: "3302",
+        begin: Begin::Console(
+            "channel originate Local/79161234567@from-internal extension 3302@from-internal",
+        ),
+        phones: &[(191, &[Ring(700), Answer, Wait(4000), HangUp]), (102, &[Ring(700), Answer])],
+        expect: Expect {
+            steps: &["rang_first"],
+            answered_by: Some("102"),
+            outcomes: &[("102", "answered")],
+            ..OUTBOUND.expect
+        },
         ..MENU
     },
     Scenario {

@@ -4,7 +4,8 @@
 //! cached root stays as it was built). Knows nothing about calls or about the journal.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -264,6 +265,23 @@ impl Pbx {
         fs::rename(whole, self.run.join("spool/outgoing/call")).context("the directory of call files")
     }
 
+    /// Has the manager interface do `action`, lines without the last empty one, and waits for its yes.
+    pub fn manager(&self, action: &str) -> Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.sip)).context("the manager interface")?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        let login = "Action: Login\r\nUsername: crm\r\nSecret: crm\r\nEvents: off";
+        for asked in [login, &action.replace('\n', "\r\n")] {
+            stream.write_all(format!("{asked}\r\n\r\n").as_bytes())?;
+            let answer = lines.find(|line| line.as_ref().map_or(true, |line| line.starts_with("Response:")));
+            let answer = answer.context("the manager interface is gone")??;
+            if answer.trim() != "Response: Success" {
+                bail!("the manager interface says {answer:?} to {asked:?}");
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the dialplan's events of calls from now on to another address.
     pub fn point_to(&self, server: &str) -> Result<()> {
         self.console(&format!("dialplan set global CALLJOURNAL_SERVER {server}"))?;
@@ -322,10 +340,16 @@ fn run_asterisk(root: &Root, run: &Path, spool: &Path) -> Result<Child> {
 }
 
 /// What is played to people, short and alike on both Asterisks. Each is 0.3 s of silence.
-const SOUNDS: [&str; 14] = [
+const SOUNDS: [&str; 20] = [
     "beep",
     "beeperr",
     "conf-onlyperson",
+    "followme/call-from",
+    "followme/no-recording",
+    "followme/options",
+    "followme/pls-hold-while-try",
+    "followme/sorry",
+    "followme/status",
     "main-menu",
     "pbx-invalid",
     "pbx-parkingfailed",
@@ -382,7 +406,7 @@ fn configure(root: &Root, house: House, run: &Path, name: &str, server: &str, po
         "spool/outgoing",
         "spool/voicemail",
         "home",
-        "sounds/en",
+        "sounds/en/followme",
     ] {
         fs::create_dir_all(run.join(directory))?;
     }

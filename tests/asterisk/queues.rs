@@ -1,6 +1,9 @@
 //! Calls that wait in a queue (`etc/hard.conf`, `etc/queues.conf`).
 
-use crate::phone::Step::{Answer, Answered, Forward, HangUp, Press, Refer, Refuse, Ring, RingOn, Told, Wait};
+use crate::phone::Step;
+use crate::phone::Step::{
+    Answer, Answered, Call, Forward, GiveUp, HangUp, Press, Refer, Refuse, Ring, RingOn, Told, Wait,
+};
 use crate::scenario::{ANSWERED, Expect, PLAIN, SINGLE, Scenario, UNANSWERED, blindly};
 
 const QUEUE: Scenario = Scenario {
@@ -18,6 +21,9 @@ const QUEUE: Scenario = Scenario {
     },
     ..PLAIN
 };
+
+/// Rung five times, and never answers.
+const ALL_ROUNDS: &[Step] = &[RingOn, RingOn, RingOn, RingOn, RingOn];
 
 pub const SCENARIOS: &[Scenario] = &[
     QUEUE,
@@ -186,6 +192,76 @@ pub const SCENARIOS: &[Scenario] = &[
             answered_by: Some("105"),
             outcomes: &[("101", "forwarded"), ("102", "elsewhere"), ("105", "answered")],
             groups: &[("101", "support"), ("102", "support")],
+            ..ANSWERED
+        },
+        ..QUEUE
+    },
+    Scenario {
+        // 103 waits in front of him, and longer.
+        name: "queue: abandoned at the second place",
+        did: "3010",
+        caller: &[Answered, Wait(4000), HangUp],
+        phones: &[(102, &[RingOn]), (103, &[Wait(700), Call("3011"), Wait(5500), GiveUp])],
+        expect: Expect {
+            steps: &["queue second abandoned"],
+            hung_up_by: Some("caller"),
+            abandoned: true,
+            said: &["Joined the queue second as number 2"],
+            ..UNANSWERED
+        },
+        ..QUEUE
+    },
+    Scenario {
+        // 103 has the only place.
+        name: "queue: full",
+        did: "3012",
+        caller: &[Answered, Wait(5500), HangUp],
+        phones: &[
+            (101, &[RingOn]),
+            (103, &[Wait(700), Call("3014"), Wait(4000), GiveUp]),
+            (105, &[Ring(800), Answer]),
+        ],
+        expect: Expect {
+            steps: &["queue tiny full"],
+            answered_by: Some("105"),
+            outcomes: &[("105", "answered")],
+            ..ANSWERED
+        },
+        ..QUEUE
+    },
+    Scenario {
+        // Five rounds of all ten, fifty legs, and a story that is no longer for it.
+        name: "queue: ten agents again and again",
+        did: "3013",
+        caller: &[Answered, Wait(20_000), HangUp],
+        phones: &[
+            (101, &[RingOn, RingOn, RingOn, RingOn, Ring(500), Answer]),
+            (102, ALL_ROUNDS),
+            (103, ALL_ROUNDS),
+            (104, ALL_ROUNDS),
+            (105, ALL_ROUNDS),
+            (106, ALL_ROUNDS),
+            (107, ALL_ROUNDS),
+            (108, ALL_ROUNDS),
+            (109, ALL_ROUNDS),
+            (110, ALL_ROUNDS),
+        ],
+        expect: Expect {
+            steps: &["queue ten answered"],
+            said: &["Anna (101) 5 times, Boris (102) 5 times"],
+            outcomes: &[],
+            groups: &[
+                ("101", "ten"),
+                ("102", "ten"),
+                ("103", "ten"),
+                ("104", "ten"),
+                ("105", "ten"),
+                ("106", "ten"),
+                ("107", "ten"),
+                ("108", "ten"),
+                ("109", "ten"),
+                ("110", "ten"),
+            ],
             ..ANSWERED
         },
         ..QUEUE

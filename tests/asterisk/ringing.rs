@@ -1,8 +1,8 @@
 //! Who is rung, and by which ways (`etc/hard.conf`): one after the other, behind Local channels, sent on by a phone or
 //! by the dialplan, out by a second line where the first refuses.
 
-use crate::phone::Step::{Answer, Forward, Refuse, Ring, RingOn};
-use crate::scenario::{ANSWERED, Expect, FAR, OUTBOUND, PLAIN, Scenario, Trunk};
+use crate::phone::Step::{Answer, Answered, Forward, HangUp, Refuse, Ring, RingOn, Wait};
+use crate::scenario::{ANSWERED, Expect, FAR, OUTBOUND, On, PLAIN, Scenario, Trunk};
 
 const HUNT: Scenario = Scenario {
     name: "ringing: one after the other",
@@ -73,6 +73,19 @@ pub const SCENARIOS: &[Scenario] = &[
         did: "3106",
         phones: &[(101, &[RingOn]), (191, &[Ring(900), Answer])],
         expect: Expect { answered_by: Some(FAR), outcomes: &[(FAR, "answered")], ..ANSWERED },
+        ..HUNT
+    },
+    Scenario {
+        name: "ringing: by FollowMe()",
+        on: On::PlainGosub,
+        did: "3107",
+        caller: &[Answered, Wait(6500), HangUp],
+        phones: &[(101, &[RingOn]), (191, &[Ring(900), Answer])],
+        expect: Expect {
+            answered_by: Some(FAR),
+            outcomes: &[("101", "no_answer"), (FAR, "answered")],
+            ..ANSWERED
+        },
         ..HUNT
     },
     Scenario {

@@ -70,6 +70,8 @@ pub enum Begin {
     Console(&'static str),
     /// Asterisk finds a call file.
     CallFile(&'static str),
+    /// A program asks for it over Asterisk's manager interface: the lines of the action.
+    Manager(&'static str),
 }
 
 /// Whose channels tell.
@@ -87,6 +89,8 @@ pub enum On {
     Plain,
     /// The one of them that has Macro().
     PlainMacro,
+    /// The one of them that has none: FollowMe() of 16 puts the caller through before anybody has picked up.
+    PlainGosub,
     /// Both that run FreePBX's contexts.
     FreePbx,
     /// The one of them that has no Macro(), as FreePBX 17.
@@ -100,6 +104,7 @@ impl On {
         match self {
             On::Plain => house == House::Plain,
             On::PlainMacro => house == House::Plain && root.has_macro(),
+            On::PlainGosub => house == House::Plain && !root.has_macro(),
             On::FreePbx => house == House::FreePbx,
             On::FreePbxGosub => house == House::FreePbx && !root.has_macro(),
             On::AstLite => house == House::AstLite && root.has_macro(),
@@ -585,6 +590,7 @@ impl Scenario {
             Begin::ByCaller => caller.named(self.caller_name).start(pbx, &logs)?.done()?,
             Begin::Console(command) => pbx.console(command).map(|_| Diary::default())?,
             Begin::CallFile(text) => pbx.call_file(text).map(|()| Diary::default())?,
+            Begin::Manager(action) => pbx.manager(action).map(|()| Diary::default())?,
         };
         let phones = phones.iter_mut().map(Running::done).collect::<Result<Vec<_>>>()?;
         let mut truth = cel::wait_for_call(&pbx.cel(), mark)?;

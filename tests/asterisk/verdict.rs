@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cdr::Billed;
 use crate::cel::{Transfer, Truth};
 use crate::journal::Journal;
-use crate::pbx::Pbx;
+use crate::pbx::{FAR_ENDS, Pbx};
 use crate::scenario::{Scenario, Trunk};
 use crate::webhook::{Post, Webhook};
 
@@ -225,9 +225,16 @@ fn facts(scenario: &Scenario, truth: &Truth, call: &Value, wrong: &mut Vec<Strin
         Trunk::Named(name) => name.into(),
     };
     must("trunk", &call["trunk"], trunk);
-    must("source.number", &call["source"]["number"], scenario.from.into());
+    // Who is called back is known by his number, and CEL by the line on which he was called.
+    let from = if FAR_ENDS.iter().any(|(_, trunk)| *trunk == scenario.from) {
+        scenario.dialled
+    } else {
+        scenario.from
+    };
+    must("source.number", &call["source"]["number"], from.into());
     must("destination", &call["destination"], scenario.did.into());
-    must("source.name", &call["source"]["name"], truth.caller_name.as_str().into());
+    let name = Some(truth.caller_name.as_str()).filter(|name| !name.is_empty());
+    must("source.name", &call["source"]["name"], name.into());
     must("end_time_known", &call["end_time_known"], true.into());
     must("disposition", &call["disposition"], expect.disposition.into());
     must("org", &call["org"], scenario.org.into());

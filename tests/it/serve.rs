@@ -170,6 +170,7 @@ fn health_readiness_and_metrics_are_told() {
     for number in ["unsettled", "unsettled_age_s", "notices_waiting"] {
         assert!(health[number].is_number(), "{body}");
     }
+    assert_eq!(health["warnings"], serde_json::json!([]));
     assert_eq!(server.page("/readyz").0, 200);
     assert_eq!(server.page("/nothing").0, 404);
     let told = [
@@ -187,6 +188,22 @@ fn health_readiness_and_metrics_are_told() {
     ] {
         assert!(body.contains(line), "{line} is not in\n{body}");
     }
+    server.stop();
+}
+
+#[test]
+fn two_asterisks_under_one_name_are_a_warning_and_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    // Channels of one and of the other: their serials go back and forth.
+    for (serial, second) in [(500, 0), (7, 1), (501, 2), (8, 3), (502, 4)] {
+        assert!(plain_call(serial, 1_795_390_723 + second)[0].tell(server.agi));
+    }
+    let body = server.page_when("/healthz", |body| body.contains("two Asterisks seem to go by the name"));
+    let health: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(health["status"], "ok");
+    assert_eq!(health["warnings"].as_array().map(Vec::len), Some(1), "{body}");
+    server.page_when("/metrics", |body| body.contains("calljournal_pbx_names_shared 1"));
     server.stop();
 }
 

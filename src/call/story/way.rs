@@ -92,6 +92,8 @@ fn parked(
             line(words, until, "parked-returned-after", &[("who", &parker), ("wait", &wait)])
         }
         (Back::Returned, None) => line(words, until, "parked-returned", &[("who", &parker)]),
+        // That is how the call ended.
+        (Back::GaveUp, _) => return vec![parked],
     };
     vec![parked, then]
 }
@@ -133,6 +135,15 @@ fn queue(
 fn rang_late(call: &Call, step: &Step) -> bool {
     let answered = call.legs.iter().find(|leg| leg.answered_at.is_some() && leg.answered_at == step.ended_at);
     answered.is_some_and(|leg| millis(step.at, leg.started_at) >= WAITED_MS)
+}
+
+/// How a call ended whose caller hung up while he was parked.
+pub(super) fn parked_to_the_end(call: &Call, words: &Words) -> Option<String> {
+    let step = call.steps.last()?;
+    matches!(step.what, What::Parked { back: Back::GaveUp, .. }).then(|| {
+        let wait = length(step.ended_at.map_or(0, |end| millis(step.at, end)), words);
+        words.say("gave-up-parked", &[("wait", (&wait).into())])
+    })
 }
 
 /// How a call ended in which nobody talked, where the last thing was a step that this speaks of.
