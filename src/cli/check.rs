@@ -14,7 +14,7 @@ use crate::config::{self, Config, Loaded, Refused};
 use crate::event::Event;
 use crate::feed::ami::session::Trouble;
 use crate::feed::ami::{self, Broken};
-use crate::intake::living;
+use crate::intake;
 use crate::notify::Clients;
 use crate::serve::{self, SpoolState};
 use crate::store::{Place, Store, StoreError, ledger, shown};
@@ -230,7 +230,7 @@ fn shared_names(config: &Config, words: &Words) -> Vec<Finding> {
             words.plain("check-two-of-one-name-todo"),
         )
     };
-    living::shared_names(&events).into_iter().map(warn).collect()
+    intake::shared_names(&events).iter().map(|pbx| warn(pbx)).collect()
 }
 
 /// Why the database cannot be read. What the database or the system itself says is in its own language.

@@ -156,12 +156,10 @@ impl Living {
         Finding::TwoOfOneName
     }
 
-    /// The pbxes by whose name two Asterisks seem to go, in the order of their names.
+    /// The pbxes by whose name two Asterisks seem to go.
     pub fn shared(&self) -> Vec<String> {
         let shared = self.pbxes.iter().filter(|(_, pbx)| pbx.two_of_one_name);
-        let mut names: Vec<String> = shared.map(|(name, _)| name.clone()).collect();
-        names.sort();
-        names
+        shared.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// What the pbx of `event` is to be asked in that event's session; mostly nothing.
@@ -217,15 +215,6 @@ impl Living {
         });
         (told.collect(), finding)
     }
-}
-
-/// The pbxes by whose name two Asterisks seem to go, as their events show it.
-#[must_use]
-pub fn shared_names<'e>(events: impl IntoIterator<Item = &'e Event>) -> BTreeSet<&'e str> {
-    let mut living = Living::new(Some(SignedDuration::from_hours(24)), SignedDuration::from_hours(24));
-    let shared =
-        |event: &'e Event| (living.hear(event)? == Finding::TwoOfOneName).then_some(event.pbx.as_str());
-    events.into_iter().filter_map(shared).collect()
 }
 
 /// Nobody asks while a phone is about to ring or was just picked up, nor where a group's losers are hung up one after
@@ -505,7 +494,8 @@ mod tests {
             uids.iter().filter_map(|uid| living.hear(&event(Kind::Start, uid, uid, 0, ""))).collect();
         assert_eq!(found, [Finding::Restart, Finding::TwoOfOneName]);
         let told: Vec<Event> = uids.iter().map(|uid| event(Kind::Start, uid, uid, 0, "")).collect();
-        assert_eq!((shared_names(&told).len(), shared_names(&told[..3]).len()), (1, 0));
+        let shared = crate::intake::shared_names;
+        assert_eq!((shared(&told).len(), shared(&told[..3]).len()), (1, 0));
         assert_eq!(asked(&mut living, &event(Kind::Note, "104.502", "104.502", 900, "")), []);
     }
 

@@ -137,6 +137,16 @@ fn say(pbx: &str, finding: Option<Finding>) {
     }
 }
 
+/// The pbxes by whose name two Asterisks seem to go, as their events show it.
+#[must_use]
+pub fn shared_names<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<String> {
+    let mut living = Living::new(Some(SignedDuration::from_hours(24)), SignedDuration::from_hours(24));
+    for event in events {
+        living.hear(event);
+    }
+    living.shared()
+}
+
 impl Intake {
     /// Opens the door and begins to settle what the log still holds unsettled. Inside a tokio runtime only.
     #[must_use]

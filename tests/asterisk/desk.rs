@@ -2,7 +2,7 @@
 //! (`etc/hard.conf`).
 
 use crate::phone::Step::{Answer, Answered, Call, HangUp, Over, Press, Refer, Ring, RingOn, Told, Wait};
-use crate::scenario::{ANSWERED, Begin, Expect, INTERNAL, OUTBOUND, PLAIN, Scenario, UNANSWERED};
+use crate::scenario::{ANSWERED, Begin, Expect, INTERNAL, PLAIN, Scenario, Trunk, UNANSWERED};
 
 const MENU: Scenario = Scenario {
     name: "desk: a menu",
@@ -211,9 +211,10 @@ pub const SCENARIOS: &[Scenario] = &[
         phones: &[(191, &[Ring(700), Answer, Wait(4000), HangUp]), (102, &[Ring(700), Answer])],
         expect: Expect {
             steps: &["rang_first"],
+            trunk: Trunk::Named("73512020318"),
             answered_by: Some("102"),
             outcomes: &[("102", "answered")],
-            ..OUTBOUND.expect
+            ..ANSWERED
         },
         ..MENU
     },
@@ -228,9 +229,10 @@ pub const SCENARIOS: &[Scenario] = &[
         phones: &[(191, &[Ring(700), Answer, Wait(4000), HangUp]), (102, &[Ring(700), Answer])],
         expect: Expect {
             steps: &["rang_first"],
+            trunk: Trunk::Named("73512020318"),
             answered_by: Some("102"),
             outcomes: &[("102", "answered")],
-            ..OUTBOUND.expect
+            ..ANSWERED
         },
         ..MENU
     },

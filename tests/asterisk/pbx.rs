@@ -267,7 +267,7 @@ impl Pbx {
 
     /// Has the manager interface do `action`, lines without the last empty one, and waits for its yes.
     pub fn manager(&self, action: &str) -> Result<()> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.sip)).context("the manager interface")?;
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ami)).context("the manager interface")?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         let login = "Action: Login\r\nUsername: crm\r\nSecret: crm\r\nEvents: off";
