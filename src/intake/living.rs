@@ -495,7 +495,7 @@ mod tests {
         assert_eq!(found, [Finding::Restart, Finding::TwoOfOneName]);
         let told: Vec<Event> = uids.iter().map(|uid| event(Kind::Start, uid, uid, 0, "")).collect();
         let shared = crate::intake::shared_names;
-        assert_eq!((shared(&told).len(), shared(&told[..3]).len()), (1, 0));
+        assert_eq!((shared(&told[..]).len(), shared(&told[..3]).len()), (1, 0));
         assert_eq!(asked(&mut living, &event(Kind::Note, "104.502", "104.502", 900, "")), []);
     }
 

@@ -425,7 +425,8 @@ impl Translator {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::event::{MAX_VALUE, born};
+    use crate::event::MAX_VALUE;
+    use crate::event::uniqueid::born;
     use proptest::prelude::*;
 
     fn arrived() -> Arrived {
