@@ -19,7 +19,7 @@ use percent_encoding::percent_decode;
 use serde::{Deserialize, Serialize};
 
 use key::CallKey;
-use uniqueid::born;
+pub use uniqueid::born;
 
 /// The only version of the argument form there is: the dialplan sends it as `v=1`.
 pub const CONTRACT: &str = "1";
