@@ -229,6 +229,9 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
                 known.started = dial.at;
                 fill(&mut known.group, dial.group.as_deref());
             }
+            if known.by_ami {
+                fill(&mut known.group, dial.group.as_deref());
+            }
             continue;
         }
         let mut part = Part::made_up(format!("{dialler}>{}", parts.list.len()), dial.at);

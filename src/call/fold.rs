@@ -24,7 +24,7 @@ use super::taken::{self, Taken};
 use super::talks::Move;
 use super::witness::{tells_its_end, weigh};
 use super::{Call, Direction, How, Landing, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
-use crate::event::{Event, Kind};
+use crate::event::{Event, Feed, Kind};
 
 /// What the events of one call come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub(super) struct Part {
     pub farewell: Farewell,
     /// Whether ast-ami alone told of the channel.
     pub heard: bool,
+    /// Whether it was AMI that told of its ringing: it knows of no groups.
+    pub by_ami: bool,
     /// Whether it was ast-ami that told of its end.
     pub end_heard: bool,
     /// When it was told that its phone would ring.
@@ -274,6 +276,7 @@ impl Parts {
         }
         part.role.get_or_insert(Role::Called);
         part.rang.get_or_insert(at);
+        part.by_ami |= event.feed == Feed::Ami;
         fill(&mut part.group, event.fact("group"));
         fill(&mut part.caller, event.fact("caller"));
         part.names(event);
@@ -495,6 +498,7 @@ impl Part {
             ended: None,
             farewell: Farewell::default(),
             heard: false,
+            by_ami: false,
             end_heard: false,
             rang: None,
             outcome: None,

@@ -177,3 +177,78 @@ impl<'e> Known<'e> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::{Told, ring_group};
+    use super::super::{Numbering, Outcome, fold, legs::Leg};
+    use super::*;
+
+    /// As AMI tells it, some milliseconds later.
+    fn by_ami(told: &Told) -> Vec<Event> {
+        let later = |event: &Event| {
+            let at = event.at.checked_add(SignedDuration::from_millis(7)).unwrap();
+            let token =
+                format!("{}-ami-{}-{}", event.uid, event.kind, event.at.as_microsecond()).parse().unwrap();
+            Event { feed: Feed::Ami, token, seq: None, root: None, at, ..event.clone() }
+        };
+        told.events().iter().map(later).collect()
+    }
+
+    fn legs(events: &[Event]) -> Vec<(Option<String>, Option<String>, Outcome)> {
+        let told = |leg: &Leg| (leg.party.number.clone(), leg.group.clone(), leg.outcome);
+        fold(events, &Numbering::default()).unwrap().call.legs.iter().map(told).collect()
+    }
+
+    #[test]
+    fn what_both_told_counts_once_and_the_dialplans_times_count() {
+        let told = ring_group();
+        let both: Vec<Event> = by_ami(&told).into_iter().chain(told.events().to_vec()).collect();
+        let folded = fold(&both, &Numbering::default()).unwrap();
+        assert_eq!(folded.call, told.fold().call);
+        let idle = folded.notes.iter().filter(|note| note.starts_with("no change")).count();
+        assert_eq!(idle, told.events().len(), "{:?}", folded.notes);
+    }
+
+    #[test]
+    fn what_the_dialplan_left_open_of_an_end_ami_fills_in() {
+        let told = Told::default().comes_in().rings(0.1, 1, "101").answers(2.0, 1, "101");
+        let silent = told.clone().ends(9.0, 0, "trunk", "cause=16").ends(9.0, 1, "101", "cause=16");
+        let knows = told.ends(9.0, 0, "trunk", "cause=16,hangupsource=PJSIP/trunk-00000000").ends(
+            9.0,
+            1,
+            "101",
+            "cause=16,hangupsource=PJSIP/trunk-00000000",
+        );
+        let both: Vec<Event> = silent.events().iter().cloned().chain(by_ami(&knows)).collect();
+        assert_eq!(fold(&both, &Numbering::default()).unwrap().call, knows.fold().call);
+    }
+
+    #[test]
+    fn phones_that_ami_alone_told_of_are_of_the_group_that_the_dialplan_dialled() {
+        let ends = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/102-00000002,dialedtime_ms=20000,answeredtime_ms=14000";
+        let told = Told::default()
+            .comes_in()
+            .tell(0.005, 0, "PJSIP/trunk", Kind::Ring, "dials=101&102,group=sales")
+            .ends(20.0, 0, "trunk", ends);
+        let both: Vec<Event> = told.events().iter().cloned().chain(by_ami(&ring_group())).collect();
+        let leg = |number: &str, outcome| (Some(number.to_owned()), Some("sales".to_owned()), outcome);
+        assert_eq!(legs(&both)[1..], [leg("101", Outcome::Elsewhere), leg("102", Outcome::Answered)]);
+    }
+
+    #[test]
+    fn a_phone_that_only_ami_told_to_ring_holds_up_no_end_when_ami_is_cut() {
+        let dialplan = Told::default().comes_in().ends(
+            12.0,
+            0,
+            "trunk",
+            "cause=127,dialstatus=CANCEL,hangupsource=PJSIP/trunk-00000000",
+        );
+        let rings = by_ami(&Told::default().rings(0.1, 1, "101"));
+        let both: Vec<Event> = dialplan.events().iter().cloned().chain(rings).collect();
+        let folded = fold(&both, &Numbering::default()).unwrap();
+        assert!(folded.standing.all_ended && folded.call.end_time_known);
+        assert_eq!(folded.call.legs[1].outcome, Outcome::Cancelled);
+    }
+}

@@ -47,7 +47,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use journal::Journal;
 use pbx::{House, Pbx, Root};
-use scenario::{HOSTILE_MARK, OUTAGE, Played, REFUSED, REFUSED_PLAIN, SCENARIOS, Scenario, TEN};
+use scenario::{HOSTILE_MARK, Hooks, OUTAGE, Played, REFUSED, REFUSED_PLAIN, SCENARIOS, Scenario, TEN};
 use teller::Teller;
 use ten::Measured;
 use tries::until_right;
@@ -357,6 +357,9 @@ impl Stage {
 
     fn play(&self, scenario: &Scenario, pbx: &Pbx) -> Result<Played> {
         println!("{:<8} {}", pbx.version, scenario.name);
+        // AMI tells of the phones, however few of them the dialplan hooks.
+        let hooks = if self.told_by.by_ami() { Hooks::Everybodys } else { scenario.hooks };
+        let scenario = Scenario { hooks, ..*scenario };
         scenario.play(pbx, self.directory.join("phones").join(&pbx.name).join(scenario.name))
     }
 

@@ -71,6 +71,9 @@ impl Translator {
         else {
             return Vec::new();
         };
+        if self.channels.get(&uid).is_some_and(|channel| channel.parked) {
+            return Vec::new();
+        }
         let facts = vec![
             ("how", Some("blind".to_owned())),
             ("by", text(message, "TransfererChannel")),
@@ -119,5 +122,73 @@ impl Translator {
             }
         }
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::field::Arrived;
+    use super::*;
+    use crate::event::born;
+
+    fn hear(translator: &mut Translator, fields: &[(&str, &str)]) -> Vec<Event> {
+        let here = born("1795390800.1").unwrap();
+        translator.hear(&fields.iter().copied().collect(), Arrived { here, there: here })
+    }
+
+    fn transferred(translator: &mut Translator, result: &str) -> usize {
+        let transfer = [
+            ("Event", "BlindTransfer"),
+            ("Result", result),
+            ("TransfererChannel", "PJSIP/101-00000002"),
+            ("TransfereeUniqueid", "1.1"),
+            ("Extension", "700"),
+        ];
+        hear(translator, &transfer).len()
+    }
+
+    #[test]
+    fn a_transfer_that_failed_is_none_and_nor_is_one_that_parks() {
+        let mut translator = Translator::new("p");
+        let caller = [
+            ("Event", "Newchannel"),
+            ("Uniqueid", "1.1"),
+            ("Channel", "PJSIP/trunk-00000001"),
+            ("ChannelStateDesc", "Ring"),
+        ];
+        hear(&mut translator, &caller);
+        assert_eq!(transferred(&mut translator, "Invalid"), 0);
+        assert_eq!(transferred(&mut translator, "Success"), 1);
+        // Asterisk tells that he is parked before it tells of the transfer that did it.
+        hear(&mut translator, &[("Event", "ParkedCall"), ("ParkeeUniqueid", "1.1")]);
+        assert_eq!(transferred(&mut translator, "Success"), 0);
+        let back = [("Event", "ParkedCallTimeOut"), ("ParkeeUniqueid", "1.1"), ("ParkingSpace", "701")];
+        assert_eq!(hear(&mut translator, &back)[0].fact("step"), Some("parked"));
+        assert_eq!(transferred(&mut translator, "Success"), 1);
+    }
+
+    #[test]
+    fn who_hangs_up_has_hung_up_for_all_in_the_bridge_and_for_nobody_else() {
+        let mut translator = Translator::new("p");
+        for (uid, name) in [("1.1", "PJSIP/a-1"), ("1.2", "PJSIP/b-2"), ("1.3", "PJSIP/c-3")] {
+            let comes =
+                [("Event", "Newchannel"), ("Uniqueid", uid), ("Channel", name), ("ChannelStateDesc", "Ring")];
+            hear(&mut translator, &comes);
+            if uid != "1.3" {
+                hear(
+                    &mut translator,
+                    &[("Event", "BridgeEnter"), ("Uniqueid", uid), ("BridgeUniqueid", "x")],
+                );
+            }
+        }
+        hear(&mut translator, &[("Event", "HangupRequest"), ("Uniqueid", "1.2")]);
+        let mut source = |uid: &str| {
+            let events = hear(&mut translator, &[("Event", "Hangup"), ("Uniqueid", uid)]);
+            events[0].fact("hangupsource").map(str::to_owned)
+        };
+        assert_eq!(source("1.1").as_deref(), Some("PJSIP/b-2"));
+        assert_eq!(source("1.2").as_deref(), Some("PJSIP/b-2"));
+        assert_eq!(source("1.3"), None);
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Channel {
     /// The name of the channel that its attended transfer put through.
     pub connected: Option<String>,
     pub queue: Option<String>,
+    /// Whether it is parked: its transfer there is none.
+    pub parked: bool,
     pub dialling: Dialling,
 }
 
@@ -110,6 +112,7 @@ impl Translator {
             "BridgeLeave" => self.leaves(message),
             "BlindTransfer" => self.sends_on(message, now),
             "AttendedTransfer" => self.puts_through(message, now),
+            "ParkedCall" => self.parks(message),
             "UnParkedCall" => self.parked(message, "Retriever", now),
             "ParkedCallTimeOut" => self.parked(message, "Parkee", now),
             "QueueCallerJoin" => self.queues(message, now),
@@ -316,8 +319,18 @@ impl Translator {
         self.told(told, Now { at, ..now }).into_iter().collect()
     }
 
+    fn parks(&mut self, message: &Message) -> Vec<Event> {
+        if let Some(channel) = uid_of(message, "Parkee").and_then(|uid| self.channels.get_mut(&uid)) {
+            channel.parked = true;
+        }
+        Vec::new()
+    }
+
     /// Who takes a parked caller, or a caller whom nobody took.
     fn parked(&mut self, message: &Message, who: &str, now: Now) -> Vec<Event> {
+        if let Some(channel) = uid_of(message, "Parkee").and_then(|uid| self.channels.get_mut(&uid)) {
+            channel.parked = false;
+        }
         let place = text(message, "ParkingSpace");
         let facts = vec![("step", Some("parked".to_owned())), ("name", place)];
         self.step(uid_of(message, who), "parked", facts, now)
