@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::pbx::{House, Pbx, Root};
 use crate::phone::{Phone, Step};
 use crate::scenario::{ANSWERED, Expect, OUTSIDE, PLAIN, SINGLE, Scenario};
+use crate::teller::Teller;
 use crate::verdict::{Row, judge};
 use crate::webhook::Webhook;
 
@@ -89,6 +90,7 @@ pub fn rows(
     roots: &[Root],
     directory: &Path,
     filter: &str,
+    told_by: Teller,
     url: &(dyn Fn(&Path) -> String + Sync),
 ) -> Result<Vec<Row>> {
     if !named(filter) {
@@ -98,7 +100,8 @@ pub fn rows(
         let houses: Vec<_> = roots
             .iter()
             .map(|root| {
-                scope.spawn(move || Loss::of(root, directory, url).map(|mut loss| loss.plays(filter)))
+                scope
+                    .spawn(move || Loss::of(root, directory, told_by, url).map(|mut loss| loss.plays(filter)))
             })
             .collect();
         let mut rows = Vec::new();
@@ -115,13 +118,19 @@ struct Loss {
     journal: Journal,
     webhook: Webhook,
     logs: PathBuf,
+    told_by: Teller,
 }
 
 /// Answers with what was seen.
 type Attempt = fn(&mut Loss) -> Result<String>;
 
 impl Loss {
-    fn of(root: &Root, directory: &Path, url: &(dyn Fn(&Path) -> String + Sync)) -> Result<Loss> {
+    fn of(
+        root: &Root,
+        directory: &Path,
+        told_by: Teller,
+        url: &(dyn Fn(&Path) -> String + Sync),
+    ) -> Result<Loss> {
         let directory = directory.join("loss").join(&root.version);
         let spool = directory.join("spool");
         fs::create_dir_all(&spool)?;
@@ -129,8 +138,13 @@ impl Loss {
         let webhook = Webhook::listen()?;
         let mut journal = Journal::configured(&directory, &url(&directory), &spool, &webhook.url())?;
         journal.set("CALLJOURNAL_CALL__ASK_AFTER_S", ASK_AFTER);
+        let server = if told_by.by_dialplan() { journal.agi.clone() } else { "127.0.0.1:1".to_owned() };
+        let written = if told_by.by_dialplan() { spool } else { directory.join("unread") };
+        let pbx = Pbx::start(root, House::Plain, &directory, &written, &server)?;
+        if told_by.by_ami() {
+            journal.listen_to(&pbx.name, pbx.ami)?;
+        }
         journal.start()?;
-        let pbx = Pbx::start(root, House::Plain, &directory, &spool, &journal.agi)?;
         println!("Asterisk {} is up to lose something", pbx.version);
         // Here a phone that sends nothing is gone.
         let phones = directory.join(&pbx.name).join("etc/pjsip.conf");
@@ -138,7 +152,7 @@ impl Loss {
             .replace("rtp_symmetric = yes", "rtp_symmetric = yes\nrtp_timeout = 2");
         fs::write(&phones, text)?;
         pbx.console("module reload res_pjsip.so")?;
-        Ok(Loss { pbx, journal, webhook, logs: directory.join("phones") })
+        Ok(Loss { pbx, journal, webhook, logs: directory.join("phones"), told_by })
     }
 
     fn plays(&mut self, filter: &str) -> Vec<Row> {
@@ -179,7 +193,7 @@ impl Loss {
 
     /// Plays a call while something happens. Its notices are counted here, by this journal's own webhook.
     fn during(&mut self, scenario: &Scenario, deeds: &[(u64, Deed)]) -> Result<Row> {
-        let Loss { pbx, journal, webhook, logs } = self;
+        let Loss { pbx, journal, webhook, logs, .. } = self;
         let (pbx, logs) = (&*pbx, logs.join(scenario.name));
         let played = thread::scope(|scope| {
             let playing = scope.spawn(|| scenario.play(pbx, logs.clone()));
@@ -238,8 +252,11 @@ impl Loss {
         self.pbx.kill()?;
         drop(phones);
         self.pbx.start_again()?;
-        ensure!(self.open_calls()? == open, "a call was over before anybody could know");
-        other_call(&self.pbx, &logs)?;
+        // AMI finds it out by itself, when it is back.
+        if !self.told_by.by_ami() {
+            ensure!(self.open_calls()? == open, "a call was over before anybody could know");
+            other_call(&self.pbx, &logs)?;
+        }
         let seen =
             open.iter().map(|linkedid| self.over_at_an_unknown_time(linkedid)).collect::<Result<Vec<_>>>()?;
         Ok(seen.join(" · "))

@@ -236,7 +236,7 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     })?);
 
     if !wishes.oracle_only {
-        rows.extend(loss::rows(roots, directory.path(), &wishes.filter, &store.url)?);
+        rows.extend(loss::rows(roots, directory.path(), &wishes.filter, wishes.told_by, &store.url)?);
     }
 
     if wishes.oracle_only {

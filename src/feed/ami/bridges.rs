@@ -23,6 +23,7 @@ impl Translator {
         let others: Vec<String> = members.iter().filter(|member| **member != uid).cloned().collect();
         let Some(channel) = self.channels.get_mut(&uid) else { return Vec::new() };
         channel.bridge = Some(bridge);
+        channel.parked = message.get("BridgeType") == Some("parking");
         let (by, plumbing) = (channel.name.clone(), is_plumbing(&channel.name));
         let consulted = others.iter().find_map(|other| self.consulted(other)).filter(|_| !plumbing);
         consulted.map(|via| self.consults(&by, &via, now)).into_iter().flatten().collect()
@@ -55,6 +56,7 @@ impl Translator {
             return Vec::new();
         };
         if let Some(channel) = self.channels.get_mut(&uid) {
+            channel.parked = false;
             channel.bridge = channel.bridge.take().filter(|known| *known != bridge);
         }
         if let Some(members) = self.bridges.get_mut(&bridge) {
@@ -160,11 +162,13 @@ mod tests {
         hear(&mut translator, &caller);
         assert_eq!(transferred(&mut translator, "Invalid"), 0);
         assert_eq!(transferred(&mut translator, "Success"), 1);
-        // Asterisk tells that he is parked before it tells of the transfer that did it.
-        hear(&mut translator, &[("Event", "ParkedCall"), ("ParkeeUniqueid", "1.1")]);
+        // He is where the parked wait before Asterisk tells of the transfer that put him there.
+        let lot = [("Uniqueid", "1.1"), ("BridgeUniqueid", "x"), ("BridgeType", "parking")];
+        hear(&mut translator, &[&[("Event", "BridgeEnter")][..], &lot].concat());
         assert_eq!(transferred(&mut translator, "Success"), 0);
         let back = [("Event", "ParkedCallTimeOut"), ("ParkeeUniqueid", "1.1"), ("ParkingSpace", "701")];
         assert_eq!(hear(&mut translator, &back)[0].fact("step"), Some("parked"));
+        hear(&mut translator, &[&[("Event", "BridgeLeave")][..], &lot].concat());
         assert_eq!(transferred(&mut translator, "Success"), 1);
     }
 

@@ -58,7 +58,7 @@ pub(super) struct Channel {
     pub bridge: Option<String>,
     /// The name of the channel that hung up.
     pub source: Option<String>,
-    /// When it left by an attended transfer: Asterisk may keep the channel until the target has answered.
+    /// When it stopped ringing, or left by an attended transfer, after which Asterisk may keep the channel for a while.
     pub left: Option<Timestamp>,
     /// The name of the channel that its attended transfer put through.
     pub connected: Option<String>,
@@ -100,8 +100,8 @@ impl Translator {
     /// What a message tells, mostly nothing.
     pub fn hear(&mut self, message: &Message, arrived: Arrived) -> Vec<Event> {
         let now = Now::of(message, arrived);
-        let mut events: Vec<Event> = self.moved(message, now).into_iter().collect();
-        let told = match message.get("Event").unwrap_or_default() {
+        self.moved(message);
+        match message.get("Event").unwrap_or_default() {
             "Newchannel" => self.appears(message, now),
             "Newstate" => self.changes(message, now),
             "Rename" => self.renamed(message),
@@ -112,7 +112,6 @@ impl Translator {
             "BridgeLeave" => self.leaves(message),
             "BlindTransfer" => self.sends_on(message, now),
             "AttendedTransfer" => self.puts_through(message, now),
-            "ParkedCall" => self.parks(message),
             "UnParkedCall" => self.parked(message, "Retriever", now),
             "ParkedCallTimeOut" => self.parked(message, "Parkee", now),
             "QueueCallerJoin" => self.queues(message, now),
@@ -121,9 +120,7 @@ impl Translator {
             "HangupRequest" => self.hangs_up(message),
             "Hangup" => self.ends(message, now),
             _ => Vec::new(),
-        };
-        events.extend(told);
-        events
+        }
     }
 
     pub(super) fn remember(&mut self, uid: &str, message: &Message, now: Now) {
@@ -137,16 +134,13 @@ impl Translator {
         (channel.made, channel.since) = (now.at, now.arrived.here);
     }
 
-    /// A channel that was told of is in another call from now on.
-    fn moved(&mut self, message: &Message, now: Now) -> Option<Event> {
-        let (uid, linkedid) = (uid_of(message, "")?, text(message, "Linkedid")?);
-        let channel = self.channels.get_mut(&uid)?;
-        if channel.linkedid == linkedid || key::is_key(&linkedid) {
-            return None;
+    /// A channel belongs to another linkedid from now on. That is told with what it does next, as the dialplan would: who is
+    /// put through to an operator's line that stays up has its linkedid too, and is not one call with those before him.
+    fn moved(&mut self, message: &Message) {
+        let (Some(uid), Some(linkedid)) = (uid_of(message, ""), text(message, "Linkedid")) else { return };
+        if let Some(channel) = self.channels.get_mut(&uid).filter(|_| !key::is_key(&linkedid)) {
+            channel.linkedid = linkedid;
         }
-        channel.linkedid.clone_from(&linkedid);
-        let ends = message.get("Event") == Some("Hangup");
-        (channel.told && !ends).then(|| self.seen(&uid, &linkedid, now)).flatten()
     }
 
     pub(super) fn seen(&self, uid: &str, linkedid: &str, now: Now) -> Option<Event> {
@@ -293,6 +287,10 @@ impl Translator {
         let up = channel.up.unwrap_or(now.at).max(channel.made);
         let first = !channel.answered;
         channel.answered |= status == "ANSWER";
+        if status != "ANSWER" && !channel.answered {
+            // It rings no more; its channel may be there a moment longer than whatever comes next.
+            channel.left.get_or_insert(now.at);
+        }
         let plumbing = is_plumbing(&channel.name);
         if status == "ANSWER" && dialled == Some(None) && first {
             channel.enters = Some(now.at);
@@ -319,18 +317,8 @@ impl Translator {
         self.told(told, Now { at, ..now }).into_iter().collect()
     }
 
-    fn parks(&mut self, message: &Message) -> Vec<Event> {
-        if let Some(channel) = uid_of(message, "Parkee").and_then(|uid| self.channels.get_mut(&uid)) {
-            channel.parked = true;
-        }
-        Vec::new()
-    }
-
     /// Who takes a parked caller, or a caller whom nobody took.
     fn parked(&mut self, message: &Message, who: &str, now: Now) -> Vec<Event> {
-        if let Some(channel) = uid_of(message, "Parkee").and_then(|uid| self.channels.get_mut(&uid)) {
-            channel.parked = false;
-        }
         let place = text(message, "ParkingSpace");
         let facts = vec![("step", Some("parked".to_owned())), ("name", place)];
         self.step(uid_of(message, who), "parked", facts, now)
