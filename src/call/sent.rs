@@ -14,11 +14,15 @@ use super::{How, Landing, Transfer};
 
 /// How long a channel outlives the other one at least where it was not simply hung up with it.
 const GOES_ON: SignedDuration = SignedDuration::from_secs(1);
+/// How near to each other a transfer and the parking are that it led to.
+const PARKED_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 /// How long before the transferor's end the next phone may have begun to ring.
 const RINGS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 
-/// Adds to `parts` the transfers that nobody told.
+/// Adds to `parts` the transfers that nobody told, and takes out those that were told and put a caller into parking.
 pub(super) fn sent_on(parts: &mut Parts) {
+    let moves = std::mem::take(&mut parts.moves);
+    parts.moves = moves.into_iter().filter(|one| !parks(parts, one)).collect();
     let moves: Vec<Move> = parts.list.iter().filter_map(|by| sent_by(parts, by)).collect();
     parts.moves.extend(moves);
 }
@@ -42,6 +46,18 @@ fn sent_by(parts: &Parts, by: &Part) -> Option<Move> {
     };
     let (channel, by) = (Some(sent.uniqueid.clone()), Some(by.channel.clone()));
     Some(Move { transfer, channel, by, given_up: None })
+}
+
+fn parks(parts: &Parts, one: &Move) -> bool {
+    let name = |uniqueid: &String| parts.by_uniqueid(uniqueid).map(|part| &part.channel);
+    parts.taken.iter().any(|taken| match taken {
+        Taken::Parked(parking) => {
+            let near = parking.since.duration_since(one.transfer.at).abs() <= PARKED_WITHIN;
+            let by = parking.parker.as_ref().and_then(name);
+            near && one.channel.as_ref() == Some(&parking.who) && by.is_some() && by == one.by.as_ref()
+        }
+        Taken::Ringing { .. } => false,
+    })
 }
 
 /// Parking is a blind transfer to Asterisk, and told otherwise.
@@ -113,5 +129,22 @@ mod tests {
         );
         let call = told.ends(30.0, 0, "trunk", "blindtransfer=PJSIP/101-00000001").fold().call;
         assert_eq!(transfers(&call), [(Some("101"), Some("102"))]);
+    }
+
+    #[test]
+    fn a_transfer_that_was_told_and_parked_the_caller_is_none() {
+        let told = Told::default().comes_in().rings(0.1, 1, "101").answers(2.0, 1, "101");
+        let told =
+            told.tell(9.99, 0, "PJSIP/trunk", Kind::Transfer, "how=blind,by=PJSIP/101-00000001,exten=700");
+        let told = told.ends(10.0, 1, "101", "cause=16").tell(
+            20.0,
+            0,
+            "PJSIP/trunk",
+            Kind::Note,
+            "step=parked,name=701",
+        );
+        let call = told.ends(30.0, 0, "trunk", "cause=16").fold().call;
+        assert_eq!(transfers(&call), []);
+        assert_eq!(call.steps.len(), 1);
     }
 }

@@ -23,7 +23,6 @@ impl Translator {
         let others: Vec<String> = members.iter().filter(|member| **member != uid).cloned().collect();
         let Some(channel) = self.channels.get_mut(&uid) else { return Vec::new() };
         channel.bridge = Some(bridge);
-        channel.parked = message.get("BridgeType") == Some("parking");
         let (by, plumbing) = (channel.name.clone(), is_plumbing(&channel.name));
         let consulted = others.iter().find_map(|other| self.consulted(other)).filter(|_| !plumbing);
         consulted.map(|via| self.consults(&by, &via, now)).into_iter().flatten().collect()
@@ -56,7 +55,6 @@ impl Translator {
             return Vec::new();
         };
         if let Some(channel) = self.channels.get_mut(&uid) {
-            channel.parked = false;
             channel.bridge = channel.bridge.take().filter(|known| *known != bridge);
         }
         if let Some(members) = self.bridges.get_mut(&bridge) {
@@ -73,7 +71,7 @@ impl Translator {
         else {
             return Vec::new();
         };
-        if self.channels.get(&uid).is_some_and(|channel| channel.parked) {
+        if self.channels.get(&uid).is_some_and(|channel| channel.parked.is_some()) {
             return Vec::new();
         }
         let facts = vec![
@@ -162,13 +160,16 @@ mod tests {
         hear(&mut translator, &caller);
         assert_eq!(transferred(&mut translator, "Invalid"), 0);
         assert_eq!(transferred(&mut translator, "Success"), 1);
-        // He is where the parked wait before Asterisk tells of the transfer that put him there.
-        let lot = [("Uniqueid", "1.1"), ("BridgeUniqueid", "x"), ("BridgeType", "parking")];
-        hear(&mut translator, &[&[("Event", "BridgeEnter")][..], &lot].concat());
-        assert_eq!(transferred(&mut translator, "Success"), 0);
+        // The other order is put right where the call is folded.
+        let parked = [("Event", "ParkedCall"), ("ParkeeUniqueid", "1.1"), ("ParkingSpace", "701")];
+        let lot = [("Event", "BridgeEnter"), ("Uniqueid", "1.1"), ("BridgeUniqueid", "y")];
+        let before = [("Event", "BridgeLeave"), ("Uniqueid", "1.1"), ("BridgeUniqueid", "x")];
+        for told in [&parked[..], &lot, &before] {
+            hear(&mut translator, told);
+            assert_eq!(transferred(&mut translator, "Success"), 0);
+        }
         let back = [("Event", "ParkedCallTimeOut"), ("ParkeeUniqueid", "1.1"), ("ParkingSpace", "701")];
         assert_eq!(hear(&mut translator, &back)[0].fact("step"), Some("parked"));
-        hear(&mut translator, &[&[("Event", "BridgeLeave")][..], &lot].concat());
         assert_eq!(transferred(&mut translator, "Success"), 1);
     }
 

@@ -36,6 +36,8 @@ pub struct Translator {
 pub(super) struct Channel {
     pub name: String,
     pub linkedid: String,
+    /// The linkedid under which the call of whoever dialled it began, or its own.
+    pub root: String,
     pub exten: Option<String>,
     pub context: Option<String>,
     /// When it was made, by the pbx's clock.
@@ -63,8 +65,8 @@ pub(super) struct Channel {
     /// The name of the channel that its attended transfer put through.
     pub connected: Option<String>,
     pub queue: Option<String>,
-    /// Whether it is parked: its transfer there is none.
-    pub parked: bool,
+    /// Where it is parked: its transfer there is none.
+    pub parked: Option<String>,
     pub dialling: Dialling,
 }
 
@@ -112,6 +114,7 @@ impl Translator {
             "BridgeLeave" => self.leaves(message),
             "BlindTransfer" => self.sends_on(message, now),
             "AttendedTransfer" => self.puts_through(message, now),
+            "ParkedCall" => self.parks(message, text(message, "ParkingSpace")),
             "UnParkedCall" => self.parked(message, "Retriever", now),
             "ParkedCallTimeOut" => self.parked(message, "Parkee", now),
             "QueueCallerJoin" => self.queues(message, now),
@@ -130,6 +133,7 @@ impl Translator {
         let channel = self.channels.entry(uid.to_owned()).or_default();
         channel.name = text(message, "Channel").unwrap_or_default();
         channel.linkedid = text(message, "Linkedid").unwrap_or_else(|| uid.to_owned());
+        channel.root.clone_from(&channel.linkedid);
         (channel.exten, channel.context) = (text(message, "Exten"), text(message, "Context"));
         (channel.made, channel.since) = (now.at, now.arrived.here);
     }
@@ -223,8 +227,10 @@ impl Translator {
         // A Local channel's own group is that of whom it dials.
         let half = caller.as_deref().and_then(|uid| self.channels.get(uid)?.half.clone());
         let group = queue.or_else(|| self.channels.get(half.as_deref()?)?.group.clone());
+        let root = through.as_deref().and_then(|uid| Some(self.channels.get(uid)?.root.clone()));
         let Some(channel) = self.channels.get_mut(&dest) else { return events };
         channel.dialled = Some(through.clone());
+        channel.root = root.unwrap_or_else(|| channel.root.clone());
         channel.group.clone_from(&group);
         if is_plumbing(&channel.name) || through.is_none() {
             return events;
@@ -306,8 +312,9 @@ impl Translator {
             (Some(Some(caller)), _) => Told::new(Kind::Answer, &dest, vec![("caller", Some(caller))]),
             // Nobody dialled it: it took what rang elsewhere.
             (None, Some(caller)) => {
-                let root = text(message, "Linkedid");
-                let caller = Some(self.through(&caller));
+                let caller = self.through(&caller);
+                let root = self.channels.get(&caller).map(|c| c.root.clone()).or(text(message, "Linkedid"));
+                let caller = Some(caller);
                 Told { root, ..Told::new(Kind::Answer, &dest, vec![("caller", caller)]) }
             }
             _ => return Vec::new(),
@@ -317,8 +324,16 @@ impl Translator {
         self.told(told, Now { at, ..now }).into_iter().collect()
     }
 
+    fn parks(&mut self, message: &Message, parked: Option<String>) -> Vec<Event> {
+        if let Some(channel) = uid_of(message, "Parkee").and_then(|uid| self.channels.get_mut(&uid)) {
+            channel.parked = parked;
+        }
+        Vec::new()
+    }
+
     /// Who takes a parked caller, or a caller whom nobody took.
     fn parked(&mut self, message: &Message, who: &str, now: Now) -> Vec<Event> {
+        self.parks(message, None);
         let place = text(message, "ParkingSpace");
         let facts = vec![("step", Some("parked".to_owned())), ("name", place)];
         self.step(uid_of(message, who), "parked", facts, now)
@@ -382,6 +397,7 @@ impl Translator {
             ("hangupsource", channel.source.take()),
             ("dialstatus", channel.dialling.status.map(str::to_owned)),
             ("attendedtransfer", channel.connected.take()),
+            ("parkingspace", channel.parked.take()),
         ];
         let at = channel.left.unwrap_or(now.at);
         events.extend(self.told(Told::new(Kind::Hangup, &uid, facts), Now { at, ..now }));
@@ -395,12 +411,12 @@ impl Translator {
         let name: String = told.uid.chars().filter(plain).take(64).collect();
         let token: Token = format!("{name}-ami-{}", told.which).parse().ok()?;
         let channel = self.channels.get_mut(told.uid);
-        let (linkedid, channel) = match channel {
+        let (linkedid, root, channel) = match channel {
             Some(channel) => {
                 channel.told = true;
-                (channel.linkedid.clone(), channel.name.clone())
+                (channel.linkedid.clone(), Some(channel.root.clone()), channel.name.clone())
             }
-            None => (told.uid.to_owned(), String::new()),
+            None => (told.uid.to_owned(), None, String::new()),
         };
         let known = told.facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Some(Event {
@@ -410,7 +426,7 @@ impl Translator {
             pbx: self.pbx.clone(),
             uid: told.uid.to_owned(),
             linkedid,
-            root: told.root,
+            root: told.root.or(root),
             seq: None,
             at: now.at,
             timed: now.timed,
