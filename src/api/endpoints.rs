@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,7 +24,8 @@ use crate::clock::Clock;
 use crate::config::{self, Endpoint};
 use crate::notify::subscribed;
 use crate::store::endpoints::{self as table, Subscribed};
-use crate::store::{Lane, Store};
+use crate::store::standing::{self, Held, Standing};
+use crate::store::{Db, Lane, Store, StoreError};
 
 /// What the routes need.
 #[derive(Clone)]
@@ -56,10 +57,14 @@ pub(super) fn router() -> Router<Desk> {
     Router::new()
         .route("/api/v1/endpoints", get(list).post(create))
         .route("/api/v1/endpoints/{name}", get(one).delete(remove))
+        .route("/api/v1/endpoints/{name}/pause", post(pause))
+        .route("/api/v1/endpoints/{name}/resume", post(resume))
 }
 
 async fn list(State(desk): State<Desk>, Extension(who): Extension<Who>) -> Result<Response, Problem> {
-    let shown: Vec<Value> = desk.of(&who).await?.iter().map(|(one, kept)| shown(one, kept)).collect();
+    let standing = desk.standing().await?;
+    let mine = desk.of(&who).await?;
+    let shown: Vec<Value> = mine.iter().map(|(one, kept)| shown(one, kept, &standing)).collect();
     Ok(json(StatusCode::OK, &json!({ "endpoints": shown })))
 }
 
@@ -69,7 +74,7 @@ async fn one(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let (one, kept) = desk.find(&who, &name).await?;
-    Ok(json(StatusCode::OK, &shown(&one, &kept)))
+    Ok(json(StatusCode::OK, &shown(&one, &kept, &desk.standing().await?)))
 }
 
 async fn create(
@@ -100,7 +105,7 @@ async fn create(
     }
     let kept = Kept { owner: who.name().to_owned(), event: None, wish: Value::Object(wish) };
     let one = desk.add(&who, name, &kept).await?;
-    let mut answer = shown(&one, &kept);
+    let mut answer = shown(&one, &kept, &[]);
     if let (Some(secret), Some(answer)) = (made, answer.as_object_mut()) {
         // Shown once, here.
         answer.insert("secret".to_owned(), secret.into());
@@ -118,7 +123,44 @@ async fn remove(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// What is told from now on waits.
+async fn pause(
+    State(desk): State<Desk>,
+    Extension(who): Extension<Who>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let (one, kept) = desk.find(&who, &name).await?;
+    let (now, reason) = (desk.clock.now(), format!("paused over HTTP by {}", who.name()));
+    desk.hold("pause an endpoint", move |db| standing::hold(db, &name, Held::Paused, now, &reason)).await?;
+    Ok(json(StatusCode::OK, &shown(&one, &kept, &desk.standing().await?)))
+}
+
+/// What waits is sent.
+async fn resume(
+    State(desk): State<Desk>,
+    Extension(who): Extension<Who>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let (one, kept) = desk.find(&who, &name).await?;
+    desk.hold("resume an endpoint", move |db| standing::resume(db, &name).map(drop)).await?;
+    Ok(json(StatusCode::OK, &shown(&one, &kept, &desk.standing().await?)))
+}
+
 impl Desk {
+    /// Who is held at present.
+    async fn standing(&self) -> Result<Vec<Standing>, Problem> {
+        self.store.read("endpoint states", standing::all).await.map_err(Problem::of_store)
+    }
+
+    async fn hold(
+        &self,
+        name: &'static str,
+        change: impl FnOnce(&mut Db) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), Problem> {
+        let changed = self.store.write(Lane::Settle, name, change).await;
+        changed.map_err(Problem::of_store)
+    }
+
     /// Those that `who` may see.
     pub(super) async fn of(&self, who: &Who) -> Result<Vec<(Subscribed, Kept)>, Problem> {
         let all = self.store.read("endpoints", table::all).await.map_err(Problem::of_store)?;
@@ -210,11 +252,18 @@ pub fn receivers(stored: &[Subscribed], subscribe: &config::Subscribe) -> Vec<En
 }
 
 /// All that may be shown: no secrets.
-fn shown(one: &Subscribed, kept: &Kept) -> Value {
+fn shown(one: &Subscribed, kept: &Kept, standing: &[Standing]) -> Value {
     let mut shown = Map::new();
-    shown.insert("name".to_owned(), one.name.clone().into());
-    shown.insert("owner".to_owned(), kept.owner.clone().into());
-    shown.insert("created_at".to_owned(), json!(one.created));
+    let mut say = |key: &str, value: Value| shown.insert(key.to_owned(), value);
+    say("name", json!(one.name));
+    say("owner", json!(kept.owner));
+    say("created_at", json!(one.created));
+    let held = standing.iter().find(|held| held.endpoint == one.name);
+    say("state", json!(held.map_or("active", |held| held.held.as_str())));
+    if let Some(held) = held {
+        say("since", json!(held.since));
+        say("reason", json!(held.reason));
+    }
     for (key, value) in kept.wish.as_object().into_iter().flatten() {
         let value = match (key.as_str(), value) {
             ("secret", _) => continue,
@@ -257,7 +306,7 @@ mod tests {
             }),
         };
         let one = Subscribed { name: "a".into(), doc: kept.doc(), created: jiff::Timestamp::UNIX_EPOCH };
-        let shown = shown(&one, &Kept::read(&one.doc).unwrap()).to_string();
+        let shown = shown(&one, &Kept::read(&one.doc).unwrap(), &[]).to_string();
         assert!(!shown.contains("s3cret") && shown.contains("\"type\":\"bearer\""), "{shown}");
     }
 

@@ -53,6 +53,20 @@ impl CallId {
     }
 }
 
+/// The id of a notice about one thing on `pbx`, a channel or a moment: the same whichever call that thing is found to
+/// belong to.
+#[must_use]
+pub fn notice_about(kind: &str, pbx: &str, what: &str) -> Uuid {
+    let mut hash = Sha256::new();
+    for part in [kind, pbx, what] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut bytes = [0u8; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

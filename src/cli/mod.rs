@@ -346,7 +346,7 @@ fn writing<T>(
     if trial {
         drop(Store::open_reader(url)?);
     }
-    let (store, policy) = (Store::open(url)?, serve::policy(&loaded.config)?);
+    let (store, policy) = (Store::open(url)?, serve::policy(&loaded.config, &loaded.config.notify)?);
     let now = Clock::system().now().to_zoned(zone(Some(loaded)));
     runtime()?.block_on(work(&import::Run { store: &store, policy: &policy, paper, now }))
 }

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-use super::Secret;
+use super::{Call, Secret};
 
 /// `[[notify]]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -92,6 +94,14 @@ pub struct Endpoint {
     pub reach: Option<Vec<IpNet>>,
 }
 
+impl Endpoint {
+    /// Takes over what is said for all, where it says nothing of its own.
+    pub fn inherit(&mut self, call: &Call) {
+        self.timezone.get_or_insert_with(|| call.timezone.clone());
+        self.locale.get_or_insert_with(|| call.locale.clone());
+    }
+}
+
 /// In which form a receiver is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -153,6 +163,22 @@ pub enum Auth {
         /// Its value.
         value: Secret,
     },
+}
+
+/// Bytes of a key to sign with, as standardwebhooks.com has it.
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// The key to sign with that a secret says: base64, mostly behind `whsec_`.
+///
+/// # Errors
+/// What is wrong with it, without showing it.
+pub fn signing_key(secret: &Secret) -> Result<Vec<u8>, &'static str> {
+    let text = secret.reveal().trim();
+    let key = BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text)).ok();
+    key.filter(|key| KEY_BYTES.contains(&key.len())).ok_or(
+        "secret must be whsec_ and 24 to 64 bytes in base64; to make one: \
+         echo whsec_$(head -c 32 /dev/urandom | base64)",
+    )
 }
 
 fn call_ended() -> Vec<String> {

@@ -317,6 +317,7 @@ mod tests {
         let environment = environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
         read(Some(("cj.toml", text)), environment, |path| match path.to_str() {
             Some("/secret") => Ok("s3cret\nrest\n".to_owned()),
+            Some("/key") => Ok(format!("whsec_{}\n", "s3cr".repeat(8))),
             _ => Err(format!("{} cannot be read: not there", path.display())),
         })
     }
@@ -407,10 +408,10 @@ mod tests {
             assert_eq!(loaded.config.agi.secret.as_ref().unwrap().reveal(), "s3cret");
             assert!(!format!("{loaded:?}").contains("s3cret"));
         }
-        let element = "[[notify]]\nname = \"crm\"\nurl = \"http://crm/\"\nsecret_file = \"/secret\"\n";
+        let element = "[[notify]]\nname = \"crm\"\nurl = \"http://crm/\"\nsecret_file = \"/key\"\n";
         let loaded = read_text(element, &[]).unwrap();
-        assert_eq!(loaded.config.notify[0].secret[0].reveal(), "s3cret");
-        assert!(!format!("{loaded:?}").contains("s3cret"));
+        assert!(loaded.config.notify[0].secret[0].reveal().starts_with("whsec_s3cr"));
+        assert!(!format!("{loaded:?}").contains("s3cr"));
         let said = complaint("[agi]\nsecret_file = \"/absent\"\n", &[]);
         assert_eq!(said, "cj.toml, line 2: /absent cannot be read: not there");
     }

@@ -13,7 +13,7 @@ mod load;
 mod rules;
 mod schema;
 
-pub use endpoint::{Auth, Bitrix24, Endpoint, Format};
+pub use endpoint::{Auth, Bitrix24, Endpoint, Format, signing_key};
 pub use load::{Loaded, Refused, load};
 pub use rules::{LOCAL, complaints_of, is_plain_name};
 
@@ -77,7 +77,7 @@ impl Config {
     /// What a receiver does not say for itself is as `[call]` has it.
     fn inherit(&mut self) {
         for endpoint in &mut self.notify {
-            endpoint.timezone.get_or_insert_with(|| self.call.timezone.clone());
+            endpoint.inherit(&self.call);
         }
     }
 }

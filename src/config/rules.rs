@@ -4,10 +4,19 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
-use super::{Endpoint, Format, Loaded};
+use super::{Endpoint, Format, Loaded, signing_key};
 
 /// The notices that this version sends.
-const NOTICES: [&str; 3] = ["call.ended", "call.corrected", "call.merged"];
+const NOTICES: [&str; 8] = [
+    "call.started",
+    "call.ringing",
+    "call.answered",
+    "call.transferred",
+    "call.recorded",
+    "call.ended",
+    "call.corrected",
+    "call.merged",
+];
 
 /// Whose things are that were made from this machine, without a token.
 pub const LOCAL: &str = "local";
@@ -176,6 +185,9 @@ pub fn complaints_of(endpoint: &Endpoint) -> Vec<String> {
     if endpoint.timeout_ms == 0 {
         refuse("timeout_ms must be at least 1".to_owned());
     }
+    if let Some(why) = endpoint.secret.iter().find_map(|secret| signing_key(secret).err()) {
+        refuse(why.to_owned());
+    }
     for notice in &endpoint.notices {
         if !NOTICES.contains(&notice.as_str()) {
             refuse(format!("no such notice: {notice}; there are {}", NOTICES.join(", ")));
@@ -311,6 +323,12 @@ mod tests {
         let good = endpoint("crm", "https://crm.example.com/x", "call.ended");
         assert_eq!(complaints(|c| c.notify = vec![good.clone()]), "");
         assert!(complaints(|c| c.notify = vec![good.clone(), good.clone()]).contains("two of this name"));
+        for secret in ["", "whsec_", "hunter2", "whsec_c2hvcnQ="] {
+            let short =
+                super::super::Endpoint { secret: vec![super::super::Secret::new(secret)], ..good.clone() };
+            let said = complaints(|c| c.notify = vec![short]);
+            assert!(said.contains("secret must be whsec_") && !said.contains("hunter2"), "{said}");
+        }
         for url in ["ftp://x/", "http://", "https:///x", "crm"] {
             assert!(
                 complaints(|c| c.notify = vec![endpoint("a", url, "call.ended")]).contains("url"),

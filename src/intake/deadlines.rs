@@ -145,8 +145,10 @@ async fn settle_some(inner: &Shared) -> Result<Round, StoreError> {
     let (answer, answered) = oneshot::channel();
     let job = inner.clone();
     inner.store.post(Lane::Settle, move |writer| {
+        let subscriptions = job.subscriptions();
         let terms = Terms {
             policy: &job.policy,
+            subscriptions: &subscriptions,
             recent: &job.recent,
             now: job.clock.now(),
             released: job.is_released(),

@@ -21,10 +21,11 @@ mod recent;
 mod series;
 mod settle;
 mod telling;
+pub mod wanting;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -40,15 +41,7 @@ use crate::store::{Lane, Store, StoreError, ledger};
 pub use accept::{Receipt, Refused};
 use living::{Finding, Living, Question};
 pub use settle::history;
-
-/// Who wants to be told of what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    /// The endpoint's name.
-    pub endpoint: String,
-    /// Kinds of notices, `call.ended`. Corrections and merges come with `call.ended`.
-    pub kinds: Vec<String>,
-}
+pub use wanting::Subscription;
 
 /// What calls are judged by, and who is told of them.
 #[derive(Debug, Clone)]
@@ -59,7 +52,7 @@ pub struct Policy {
     pub ask_after: Option<SignedDuration>,
     /// Whose numbers and lines they are.
     pub numbering: Numbering,
-    /// Who is told.
+    /// Who is told, until others are named by [`Intake::subscribe`].
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -84,6 +77,7 @@ struct Inner {
     store: Store,
     clock: Clock,
     policy: Policy,
+    subscriptions: RwLock<Arc<[Subscription]>>,
     recent: recent::Recent,
     living: Mutex<Living>,
     waiting: Arc<Mutex<accept::Waiting>>,
@@ -99,6 +93,10 @@ struct Inner {
 impl Inner {
     fn is_released(&self) -> bool {
         self.released.load(Ordering::SeqCst)
+    }
+
+    fn subscriptions(&self) -> Arc<[Subscription]> {
+        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes known which channels live and which have ended.
@@ -155,6 +153,7 @@ impl Intake {
             store,
             clock,
             living: Mutex::new(Living::new(policy.ask_after, policy.rules.lost)),
+            subscriptions: RwLock::new(policy.subscriptions.clone().into()),
             policy,
             recent: recent::Recent::default(),
             waiting: Arc::default(),
@@ -262,6 +261,12 @@ impl Intake {
     pub fn release_deadlines(&self) {
         self.inner.released.store(true, Ordering::SeqCst);
         self.inner.appended.notify_one();
+    }
+
+    /// From now on these are told, and nobody else.
+    pub fn subscribe(&self, subscriptions: Vec<Subscription>) {
+        let mut known = self.inner.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
+        *known = subscriptions.into();
     }
 
     /// Rung when notices were created; one listener, that also looks by itself now and then.

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Policy;
 use super::group::{Group, by_pbx, channels, join, own_channels};
 use super::recent::{Known, Recent};
-use super::telling::{Told, is_no_news, release_end, tell_end, tell_merged};
+use super::telling::{Told, is_no_news, merge, release_end, tell_end, tell_on_the_way};
+use super::{Policy, Subscription};
 use crate::call::{CallId, Folded, Leg, Partition, State, Verdict, fold, identity, note, partition};
 use crate::clock::Stopwatch;
 use crate::event::Event;
@@ -50,6 +50,7 @@ const MOST_EVENTS_A_CALL: usize = 20_000;
 /// What a round is judged by.
 pub(super) struct Terms<'a> {
     pub policy: &'a Policy,
+    pub subscriptions: &'a [Subscription],
     pub recent: &'a Recent,
     pub now: Timestamp,
     /// Whether calls may be told as over.
@@ -525,10 +526,8 @@ fn settle_one(
     record.told_print = own.into_iter().chain(&before).find_map(|b| b.told_print.clone());
     record.corrections = before.iter().map(|b| b.corrections).max().unwrap_or(0);
     for old in group.calls.iter().filter(|old| **old != id) {
-        calls::merge(db, old, &id)?;
-        if before.iter().any(|b| b.id() == old && b.told_print.is_some()) {
-            told.extend(tell_merged(db, old, &call, terms)?);
-        }
+        let ended = before.iter().any(|b| b.id() == old && b.told_print.is_some());
+        told.extend(merge(db, old, ended, &call, terms)?);
     }
     ledger::join(db, &id, &call.pbx, group.strangers.iter().map(String::as_str))?;
     let noted =
@@ -537,8 +536,9 @@ fn settle_one(
     ledger::settle(db, Some(&id), &noted)?;
     count_idle(&known, &notes);
     calls::release(db, &id)?;
-    if due.is_none() {
-        told.extend(tell_end(db, &call, &mut record, &events, terms)?);
+    match due {
+        Some(_) => told.extend(tell_on_the_way(db, &call, &record, terms)?),
+        None => told.extend(tell_end(db, &call, &mut record, &events, terms)?),
     }
     // Legs that were stored under another id went with it.
     calls::save(db, &record, &call, own, legs.as_deref().filter(|_| own.is_some()))?;

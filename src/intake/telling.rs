@@ -1,30 +1,39 @@
-//! What is told outside of a call that was settled: its end once, what was told otherwise than it is, and under which
-//! id it goes from now on.
+//! What is told outside of a call that was settled: what happens while it goes on, its end once, what was told otherwise
+//! than it is, and under which id it goes from now on.
 //!
-//! Every notice is created in the transaction of its cause, and its id follows from the call: the same notice cannot be
-//! created twice.
+//! Every notice is created in the transaction of its cause, and its id follows from what it is about: the channel that
+//! rings, the moment of a transfer, the call that ends. So the same notice cannot be created twice. Who wants it is
+//! judged by [`wanting`](super::wanting).
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Subscription;
 use super::settle::Terms;
-use crate::call::{Call, CallId, SIMULATED};
+use super::wanting::{
+    ANSWERED, CORRECTED, ENDED, MERGED, RECORDED, RINGING, STARTED, Subscription, TRANSFERRED,
+};
+use crate::call::identity::notice_about;
+use crate::call::story::{Line, TEXTS, tell_in};
+use crate::call::words::{Language, Words};
+use crate::call::{Call, CallId, Leg, Outcome, Role, SIMULATED};
 use crate::event::Event;
-use crate::store::calls::Record;
+use crate::store::calls::{self, Record};
 use crate::store::outbox::{self, Notice};
 use crate::store::{Db, StoreError};
 
 /// For how long a call is news after it was last heard of live.
 const NEWS: SignedDuration = SignedDuration::from_hours(24);
 
-const ENDED: &str = "call.ended";
-const CORRECTED: &str = "call.corrected";
-const MERGED: &str = "call.merged";
+/// Two notices of one call are at least this far apart: they are delivered in the order of their times.
+const APART: SignedDuration = SignedDuration::from_micros(1);
+
+/// What happened longer ago is no news while a call goes on: a day's spool would have phones ring that rang yesterday.
+/// Long enough for a pbx whose clock is some minutes off.
+const NEWS_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// A notice that was created, for the log.
 #[derive(Debug)]
@@ -42,6 +51,79 @@ pub(super) fn is_no_news(call: &Call, events: &[Event], now: Timestamp) -> bool 
     let live = || events.iter().filter(|event| !event.is_record()).map(|event| event.received).max();
     let past = || live().is_none_or(|at| now.duration_since(at) > NEWS);
     (events.iter().any(Event::is_record) && past()) || played()
+}
+
+/// One thing that there is to tell.
+struct News<'a> {
+    id: Uuid,
+    kind: &'static str,
+    call: &'a Call,
+    /// What it is about beside the call: a leg, a transfer, a recording.
+    about: Option<Value>,
+}
+
+/// Tells what has happened to a call that goes on: each thing once, and nothing once its end was told.
+pub(super) fn tell_on_the_way(
+    db: &mut Db,
+    call: &Call,
+    record: &Record,
+    terms: &Terms<'_>,
+) -> Result<Vec<Told>, StoreError> {
+    let impatient = terms.subscriptions.iter().any(Subscription::is_impatient);
+    if !impatient || terms.quiet || record.told_print.is_some() {
+        return Ok(Vec::new());
+    }
+    let told = outbox::ids_of(db, record.id())?;
+    let mut all = Vec::new();
+    let since = terms.now.saturating_sub(NEWS_FOR).unwrap_or(terms.now);
+    for news in news_of(call, since).into_iter().filter(|news| !told.contains(&news.id.to_string())) {
+        // Nothing is written down for nobody: a call has many phones that ring.
+        if terms.subscriptions.iter().any(|s| s.wants(news.kind, call)) {
+            all.extend(tell(db, &news, record.doc(), terms)?);
+        }
+    }
+    Ok(all)
+}
+
+/// All that there is to tell of a call while it goes on and that happened after `since`, in order of time.
+fn news_of(call: &Call, since: Timestamp) -> Vec<News<'_>> {
+    let about = |what: &str, value: Value| Some(json!({ what: value }));
+    let mut news =
+        vec![(call.started_at, News { id: call.id.notice(STARTED, 0), kind: STARTED, call, about: None })];
+    for leg in call.legs.iter().filter(|leg| leg.role == Role::Called) {
+        let mut add = |kind, at| {
+            let id = notice_about(kind, &call.pbx, &leg.uniqueid);
+            news.push((at, News { id, kind, call, about: about("leg", json!(leg)) }));
+        };
+        if rings_first(call, leg) {
+            add(RINGING, leg.started_at);
+        }
+        if let Some(at) = leg.answered_at {
+            add(ANSWERED, at);
+        }
+    }
+    for transfer in &call.transfers {
+        let id = notice_about(TRANSFERRED, &call.pbx, &transfer.at.as_microsecond().to_string());
+        let about = about("transfer", json!(transfer));
+        news.push((transfer.at, News { id, kind: TRANSFERRED, call, about }));
+    }
+    for remark in call.remarks.iter().filter(|remark| remark.recording) {
+        let id =
+            notice_about(RECORDED, &call.pbx, &format!("{} {}", remark.at.as_microsecond(), remark.text));
+        news.push((remark.at, News { id, kind: RECORDED, call, about: about("recording", json!(remark)) }));
+    }
+    news.retain(|(at, _)| *at >= since);
+    news.sort_by_key(|(at, _)| *at);
+    news.into_iter().map(|(_, news)| news).collect()
+}
+
+/// Whether a phone rings now, and for the first time in this call: a queue may ring it for an hour.
+fn rings_first(call: &Call, leg: &Leg) -> bool {
+    let same = |other: &&Leg| other.role == Role::Called && other.party.number == leg.party.number;
+    let first = call.legs.iter().filter(same).min_by_key(|leg| (leg.started_at, &leg.uniqueid));
+    leg.outcome == Outcome::Open
+        && leg.answered_at.is_none()
+        && first.is_none_or(|first| first.uniqueid == leg.uniqueid)
 }
 
 /// Tells the end of a call: once as ended, and after that only what was told otherwise.
@@ -65,7 +147,7 @@ pub(super) fn tell_end(
         (call.id.notice(CORRECTED, record.corrections.cast_unsigned()), CORRECTED)
     };
     record.told_print = Some(print);
-    tell(db, id, kind, call, record.doc(), terms)
+    tell(db, &News { id, kind, call, about: None }, record.doc(), terms)
 }
 
 /// The end of a call that was told as part of another one is its own again.
@@ -77,42 +159,64 @@ fn linkedids(events: &[Event]) -> BTreeSet<&str> {
     events.iter().flat_map(|e| [Some(e.linkedid.as_str()), e.root.as_deref()]).flatten().collect()
 }
 
-/// Tells that an id which was told outside is now another name of `into`.
-pub(super) fn tell_merged(
+/// Makes the call `from` a part of `into`, and tells so where `from` was told of before.
+pub(super) fn merge(
     db: &mut Db,
     from: &str,
+    ended: bool,
     into: &Call,
     terms: &Terms<'_>,
 ) -> Result<Option<Told>, StoreError> {
+    let known = ended || !outbox::ids_of(db, from)?.is_empty();
+    calls::merge(db, from, &into.id.to_string())?;
+    if !known {
+        return Ok(None);
+    }
     let old: CallId =
         from.parse().map_err(|_| StoreError::corrupt(format!("{from:?} is no id of a call")))?;
     let data = json!({ "from": from, "into": into.id }).to_string();
-    tell(db, old.notice(MERGED, 0), MERGED, into, &data, terms)
+    tell(db, &News { id: old.notice(MERGED, 0), kind: MERGED, call: into, about: None }, &data, terms)
 }
 
 /// `data` is JSON.
-fn tell(
-    db: &mut Db,
-    id: Uuid,
-    kind: &'static str,
-    call: &Call,
-    data: &str,
-    terms: &Terms<'_>,
-) -> Result<Option<Told>, StoreError> {
+fn tell(db: &mut Db, news: &News<'_>, data: &str, terms: &Terms<'_>) -> Result<Option<Told>, StoreError> {
+    let News { id, kind, call, .. } = *news;
     if terms.quiet {
         return Ok(None);
     }
-    // Corrections and merges speak of what was told at the end: who wants that wants them too.
-    let wants = |s: &&Subscription| {
-        s.kinds.iter().any(|k| k == kind || (k == ENDED && [CORRECTED, MERGED].contains(&kind)))
-    };
+    let id_of_call = call.id.to_string();
+    // Whoever was told of the call hears what is otherwise, also where it is no longer one that he asked for.
+    let before =
+        if [CORRECTED, MERGED].contains(&kind) { outbox::told_to(db, &id_of_call)? } else { BTreeSet::new() };
+    let wants = |s: &&Subscription| s.wants(kind, call) || (s.corrections && before.contains(&s.endpoint));
     let endpoints: Vec<&str> =
-        terms.policy.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
-    let (quoted, now) = (json!(kind), json!(terms.now));
-    let body = format!(r#"{{"type":{quoted},"timestamp":{now},"data":{data}}}"#);
-    let notice = Notice { id, call: call.id.to_string(), kind, created: terms.now, body };
+        terms.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
+    // Where only ends are told nothing can have come before one.
+    let first = kind == ENDED && !terms.subscriptions.iter().any(Subscription::is_impatient);
+    let last = if first { None } else { outbox::latest(db, &id_of_call)? };
+    let created = last.map_or(terms.now, |last| terms.now.max(last.saturating_add(APART).unwrap_or(last)));
+    let body = body(news, data, created, !endpoints.is_empty());
+    let notice = Notice { id, call: id_of_call, kind, created, body };
     let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };
     Ok(outbox::create(db, &notice, &endpoints)?.then_some(told))
+}
+
+/// What is written down with a notice: all that any format and any language needs of it, where anybody is told.
+fn body(news: &News<'_>, data: &str, created: Timestamp, wanted: bool) -> String {
+    let about = news.about.as_ref().map(|about| format!(r#","about":{about}"#)).unwrap_or_default();
+    let story = if wanted { format!(r#","story":{}"#, story(news.call)) } else { String::new() };
+    let (kind, at) = (json!(news.kind), json!(created));
+    format!(r#"{{"type":{kind},"timestamp":{at},"data":{data}{about}{story}}}"#)
+}
+
+/// The story in every language: who reads it is known when it is sent.
+fn story(call: &Call) -> Value {
+    thread_local! {
+        // To read the texts takes longer than to tell a call.
+        static WORDS: [Words; 2] = [Language::En, Language::Ru].map(|language| Words::new(language, &[&TEXTS]));
+    }
+    let [en, ru]: [Vec<Line>; 2] = WORDS.with(|words| words.each_ref().map(|words| tell_in(call, words)));
+    json!({ "en": en, "ru": ru })
 }
 
 fn fingerprint(doc: &str) -> String {

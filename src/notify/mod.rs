@@ -17,6 +17,7 @@ pub mod format;
 pub mod guard;
 pub mod http;
 pub mod retry;
+mod sign;
 pub mod subscribed;
 mod way;
 

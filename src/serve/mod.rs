@@ -7,6 +7,7 @@
 
 mod ground;
 mod keep;
+mod receivers;
 mod systemd;
 
 use std::net::SocketAddr;
@@ -31,10 +32,12 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
 use crate::feed::spool::Spool;
 use crate::feed::{agi, ami, push};
+use crate::intake::wanting::Only;
 use crate::intake::{Intake, Policy, Subscription};
 use crate::notify::{self, Notifier};
 use crate::observe::{self, Metrics};
 use crate::store::{Store, StoreError};
+use receivers::Receivers;
 
 /// How long a stop may take before the process goes all the same.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -74,7 +77,8 @@ pub async fn run(
     let store = tokio::task::spawn_blocking(move || Store::open(&url)).await??;
     let clock = Clock::system();
     compare_clocks(&store, &clock).await;
-    let intake = Intake::start(store.clone(), clock.clone(), policy(&config)?);
+    let receivers = Arc::new(Receivers::find(store.clone(), &config).await?);
+    let intake = Intake::start(store.clone(), clock.clone(), policy(&config, &receivers.known().borrow())?);
     // What the spool holds may belong to calls that look over, so it comes before any deadline fires.
     let spool = Spool::new(intake.clone(), clock.clone(), &config.spool, &config.pbx.default);
     spool.first_pass().await;
@@ -91,21 +95,26 @@ pub async fn run(
         metrics: metrics.clone(),
         probe: probe(store.clone(), intake.clone(), clock.clone()),
     };
-    let routes = api::router(pages).merge(pushes(&config, &intake, &clock));
+    let desk = receivers.desk(&intake, clock.clone());
+    let routes = api::router(pages)
+        .merge(pushes(&config, &intake, &clock))
+        .merge(api::subscriptions(desk, config.token.clone()));
     parts.run(&parts.last, |stop| api::serve(http, routes, stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
     parts.run(&parts.last, |stop| keep::run(store.clone(), clock.clone(), config.store.keep_days, stop));
     parts.run(&parts.ends, |stop| spool.run(stop));
-    let door = intake.clone();
-    let notifier =
-        Notifier::new(store.clone(), clock.clone(), config.notify.clone()).woken_by(intake.notices_created());
+    let (door, following) = (intake.clone(), intake.clone());
+    let notifier = Notifier::new(store.clone(), clock.clone(), Vec::new())
+        .following(receivers.known())
+        .woken_by(intake.notices_created());
     parts.run(&parts.ends, |stop| notifier.run(stop));
     let line = ami::Line { intake: intake.clone(), clock: clock.clone(), states: ami::States::default() };
     parts.run(&parts.ends, |stop| ami::run(line, config.ami.clone(), config.pbx.default.clone(), stop));
     parts.run(&parts.ends, |stop| {
         apart.run(agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop))
     });
+    parts.run(&parts.ends, |stop| receivers.run(following, stop));
 
     ready.send_replace(true);
     systemd::ready();
@@ -207,12 +216,12 @@ pub fn complaints(config: &Config) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// When one of the patterns cannot be read.
-pub fn policy(config: &Config) -> anyhow::Result<Policy> {
+pub fn policy(config: &Config, endpoints: &[config::Endpoint]) -> anyhow::Result<Policy> {
     Ok(Policy {
         rules: rules(&config.call),
         ask_after: ask_after(&config.call),
         numbering: numbering(config)?,
-        subscriptions: subscriptions(config),
+        subscriptions: subscriptions(endpoints),
     })
 }
 
@@ -239,12 +248,22 @@ fn ask_after(call: &config::Call) -> Option<SignedDuration> {
     (seconds > 0).then(|| SignedDuration::from_secs(seconds))
 }
 
-fn subscriptions(config: &Config) -> Vec<Subscription> {
+/// What each receiver wants to be told of.
+fn subscriptions(endpoints: &[config::Endpoint]) -> Vec<Subscription> {
     let subscription = |endpoint: &config::Endpoint| Subscription {
         endpoint: endpoint.name.clone(),
         kinds: endpoint.notices.clone(),
+        corrections: endpoint.corrections,
+        only: Only {
+            org: endpoint.org.clone(),
+            direction: endpoint.direction.clone(),
+            trunk: endpoint.trunk.clone(),
+            disposition: endpoint.disposition.clone(),
+            missed: endpoint.missed,
+            min_talk_ms: i64::try_from(endpoint.min_talk_s.saturating_mul(1000)).unwrap_or(i64::MAX),
+        },
     };
-    config.notify.iter().map(subscription).collect()
+    endpoints.iter().map(subscription).collect()
 }
 
 /// The routes for ast-ami, where they are wanted. They are part of the HTTP port, which ends after the door is

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::db::on;
 use super::schema::{deliveries, endings, notices};
-use super::{Db, StoreError, bulk};
+use super::{Db, StoreError, bulk, ledger};
 
 /// A message for the outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,35 @@ pub fn create(db: &mut Db, notice: &Notice, endpoints: &[&str]) -> Result<bool, 
         on!(db, c => insert.execute(c))?;
     }
     Ok(true)
+}
+
+/// The notices of a call, also of the calls that became part of it.
+///
+/// # Errors
+/// When the database refuses.
+pub fn ids_of(db: &mut Db, call: &str) -> Result<BTreeSet<String>, StoreError> {
+    let ids: Vec<String> = notices::table.filter(notices::call_id.eq(call)).select(notices::id).load(db)?;
+    Ok(ids.into_iter().collect())
+}
+
+/// When the last notice of a call was created.
+///
+/// # Errors
+/// When the database refuses, or a row of it makes no sense.
+pub fn latest(db: &mut Db, call: &str) -> Result<Option<Timestamp>, StoreError> {
+    let of_call = notices::table.filter(notices::call_id.eq(call));
+    let latest: Option<i64> = of_call.select(diesel::dsl::max(notices::created_us)).first(db)?;
+    latest.map(ledger::time).transpose()
+}
+
+/// Whom anything was told of a call.
+///
+/// # Errors
+/// When the database refuses.
+pub fn told_to(db: &mut Db, call: &str) -> Result<BTreeSet<String>, StoreError> {
+    let told = deliveries::table.inner_join(notices::table).filter(notices::call_id.eq(call));
+    let endpoints: Vec<String> = told.select(deliveries::endpoint).distinct().load(db)?;
+    Ok(endpoints.into_iter().collect())
 }
 
 /// Gives back what other notices than `notice` claimed of these linkedids: their calls are found to be another one.

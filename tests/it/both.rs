@@ -34,6 +34,8 @@ pub mod server;
 mod spool;
 #[path = "store.rs"]
 mod store;
+#[path = "telling.rs"]
+mod telling;
 
 use std::path::Path;
 

@@ -115,6 +115,22 @@ async fn a_receiver_subscribes_is_listed_without_its_secret_and_leaves() {
 }
 
 #[tokio::test]
+async fn a_receiver_is_paused_and_resumed_by_who_owns_it() {
+    let site = Site::new().await;
+    assert_eq!(site.ask(Some(CRM), "POST", "/api/v1/endpoints", &wish()).await.body["state"], "active");
+    let ask = |token, what: &str| {
+        site.ask(Some(token), "POST", format!("/api/v1/endpoints/leads/{what}").leak(), &Value::Null)
+    };
+    assert_eq!(ask(DESK, "pause").await.status, 404);
+    let paused = ask(CRM, "pause").await;
+    assert_eq!((paused.status, &paused.body["state"]), (200, &json!("paused")));
+    assert_eq!(paused.body["reason"], "paused over HTTP by crm");
+    let held = site.store.read("states", calljournal::store::standing::all).await.unwrap();
+    assert_eq!(held[0].endpoint, "leads");
+    assert_eq!(ask(CRM, "resume").await.body["state"], "active");
+}
+
+#[tokio::test]
 async fn who_holds_no_token_and_is_not_at_the_machine_is_turned_away() {
     let site = Site::new().await;
     for head in [

@@ -32,7 +32,12 @@ impl Journal {
     pub fn unreleased(dir: tempfile::TempDir, second: i64) -> Journal {
         let clock = Clock::manual(Timestamp::from_second(second).unwrap());
         let store = Store::open(&super::url(dir.path())).unwrap();
-        let crm = Subscription { endpoint: "crm".into(), kinds: vec!["call.ended".into()] };
+        let crm = Subscription {
+            endpoint: "crm".into(),
+            kinds: vec!["call.ended".into()],
+            corrections: true,
+            ..Subscription::default()
+        };
         let ask_after = Some(SignedDuration::from_secs(300));
         let policy = Policy { subscriptions: vec![crm], ask_after, ..RULES.into() };
         let intake = Intake::start(store.clone(), clock.clone(), policy);
@@ -42,7 +47,12 @@ impl Journal {
     /// Another node on the same database, with the same clock.
     pub fn another_node(&self) -> Intake {
         let store = Store::open(&super::url(self.dir.path())).unwrap();
-        let crm = Subscription { endpoint: "crm".into(), kinds: vec!["call.ended".into()] };
+        let crm = Subscription {
+            endpoint: "crm".into(),
+            kinds: vec!["call.ended".into()],
+            corrections: true,
+            ..Subscription::default()
+        };
         let node =
             Intake::start(store, self.clock.clone(), Policy { subscriptions: vec![crm], ..RULES.into() });
         node.release_deadlines();

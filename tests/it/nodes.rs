@@ -31,7 +31,12 @@ impl Site {
         let url = cluster::shared()?.database(dir.path());
         let clock = Clock::manual(Timestamp::from_second(T0).unwrap());
         let stores: Vec<Store> = (0..nodes).map(|_| Store::open(&url).unwrap()).collect();
-        let crm = || Subscription { endpoint: "crm".into(), kinds: vec!["call.ended".into()] };
+        let crm = || Subscription {
+            endpoint: "crm".into(),
+            kinds: vec!["call.ended".into()],
+            corrections: true,
+            ..Subscription::default()
+        };
         let start = |store: &Store| {
             let policy = Policy { subscriptions: vec![crm()], ..RULES.into() };
             let node = Intake::start(store.clone(), clock.clone(), policy);

@@ -126,8 +126,14 @@ impl Job<'_> {
         let Some(pbx) = new().next().map(|event| event.pbx.clone()) else { return Ok(tally) };
         let named: BTreeSet<&str> = new().map(|event| event.uid.as_str()).collect();
         let recent = Recent::default();
-        let terms =
-            Terms { policy: self.policy, recent: &recent, now: self.now, released: true, quiet: false };
+        let terms = Terms {
+            policy: self.policy,
+            subscriptions: &self.policy.subscriptions,
+            recent: &recent,
+            now: self.now,
+            released: true,
+            quiet: false,
+        };
         loop {
             let waiting = ledger::unsettled_of(db, &pbx, named.iter().copied(), MOST_WAITING)?;
             let waiting = read(db, waiting)?;

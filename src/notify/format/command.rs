@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Step, Task};
+use super::{Step, Task, standard};
 
 pub(super) fn next(task: &Task<'_>) -> Step {
     let mut notice = Map::from_iter([("id".to_owned(), json!(task.letter.id))]);
-    match &task.letter.body {
-        Value::Object(body) => notice.extend(body.clone()),
-        other => notice.extend([("data".to_owned(), other.clone())]),
+    match standard::body(task) {
+        Value::Object(body) => notice.extend(body),
+        other => notice.extend([("data".to_owned(), other)]),
     }
     // One line, so that a shell script may `read` it.
     Step::Run(format!("{}\n", Value::Object(notice)))
