@@ -26,6 +26,9 @@ const WAY_FOR_ACCEPTS: u32 = 8;
 const WAY_IN_A_FLOOD: u32 = 64;
 const BEHIND_AT_MOST: Duration = Duration::from_secs(10);
 
+/// Longest way that is given at once: the flood may be over when a slow database has taken its time for one round.
+const WAY_AT_MOST: Duration = Duration::from_millis(250);
+
 /// Events a second that are a flood, twice of what the largest PBX tells at its busiest; and how long is counted.
 const FLOOD: f64 = 1000.0;
 const FLOOD_COUNTS: Duration = Duration::from_millis(50);
@@ -75,7 +78,7 @@ pub(super) async fn drive(inner: Shared) {
                     Round { more: true, took, .. } => {
                         let way = inflow.way(&inner);
                         if way > 0 && abreast.elapsed() < BEHIND_AT_MOST {
-                            pause(&inner, took * way).await;
+                            pause(&inner, (took * way).min(WAY_AT_MOST)).await;
                         }
                     }
                     Round { elsewhere: true, .. } => pause(&inner, ELSEWHERE).await,
