@@ -78,8 +78,9 @@ pub(super) fn tell_on_the_way(
     let since = terms.now.saturating_sub(NEWS_FOR).unwrap_or(terms.now);
     for news in news_of(call, since).into_iter().filter(|news| !told.contains(&news.id.to_string())) {
         // Nothing is written down for nobody: a call has many phones that ring.
-        if terms.subscriptions.iter().any(|s| s.wants(news.kind, call)) {
-            all.extend(tell(db, &news, record.doc(), terms)?);
+        let to = endpoints(terms, |s| s.wants(news.kind, call));
+        if !to.is_empty() {
+            all.extend(tell(db, &news, record.doc(), &to, terms)?);
         }
     }
     Ok(all)
@@ -92,7 +93,7 @@ fn news_of(call: &Call, since: Timestamp) -> Vec<News<'_>> {
         vec![(call.started_at, News { id: call.id.notice(STARTED, 0), kind: STARTED, call, about: None })];
     for leg in call.legs.iter().filter(|leg| leg.role == Role::Called) {
         let mut add = |kind, at| {
-            let id = notice_about(kind, &call.pbx, &leg.uniqueid);
+            let id = notice_about(kind, &call.pbx, &name(leg));
             news.push((at, News { id, kind, call, about: about("leg", json!(leg)) }));
         };
         if rings_first(call, leg) {
@@ -102,7 +103,9 @@ fn news_of(call: &Call, since: Timestamp) -> Vec<News<'_>> {
             add(ANSWERED, at);
         }
     }
-    for transfer in &call.transfers {
+    // The channels of an attended transfer tell of it one after another: whom it leads to, and when it was made, is known
+    // with the last of them.
+    for transfer in call.transfers.iter().filter(|transfer| transfer.to.is_some()) {
         let id = notice_about(TRANSFERRED, &call.pbx, &transfer.at.as_microsecond().to_string());
         let about = about("transfer", json!(transfer));
         news.push((transfer.at, News { id, kind: TRANSFERRED, call, about }));
@@ -115,6 +118,18 @@ fn news_of(call: &Call, since: Timestamp) -> Vec<News<'_>> {
     news.retain(|(at, _)| *at >= since);
     news.sort_by_key(|(at, _)| *at);
     news.into_iter().map(|(_, news)| news).collect()
+}
+
+/// What names a leg on its pbx. The number behind the `>` of a phone that told nothing itself counts phones, and changes
+/// with what else is told.
+fn name(leg: &Leg) -> String {
+    match leg.uniqueid.split_once('>') {
+        None => leg.uniqueid.clone(),
+        Some((dialler, _)) => {
+            let number = leg.party.number.as_deref().unwrap_or_default();
+            format!("{dialler}>{number}@{}", leg.started_at.as_microsecond())
+        }
+    }
 }
 
 /// Whether a phone rings now, and for the first time in this call: a queue may ring it for an hour.
@@ -147,7 +162,22 @@ pub(super) fn tell_end(
         (call.id.notice(CORRECTED, record.corrections.cast_unsigned()), CORRECTED)
     };
     record.told_print = Some(print);
-    tell(db, &News { id, kind, call, about: None }, record.doc(), terms)
+    let to = of_end(db, kind, call, terms)?;
+    tell(db, &News { id, kind, call, about: None }, record.doc(), &to, terms)
+}
+
+/// Whom the end of a call, or a correction of it, is told to: those for whom it is a call, and those who know it from
+/// before. Who was told of its beginning waits for its end, and who was told otherwise is to know.
+fn of_end<'a>(db: &mut Db, kind: &str, call: &Call, terms: &Terms<'a>) -> Result<Vec<&'a str>, StoreError> {
+    let may_know =
+        |s: &Subscription| s.takes(kind) && !s.wants(kind, call) && (kind == CORRECTED || s.is_impatient());
+    let asked = !terms.quiet && terms.subscriptions.iter().any(may_know);
+    let know = if asked { outbox::told_to(db, &call.id.to_string())? } else { BTreeSet::new() };
+    Ok(endpoints(terms, |s| s.wants(kind, call) || (may_know(s) && know.contains(&s.endpoint))))
+}
+
+fn endpoints<'a>(terms: &Terms<'a>, which: impl Fn(&Subscription) -> bool) -> Vec<&'a str> {
+    terms.subscriptions.iter().filter(|s| which(s)).map(|s| s.endpoint.as_str()).collect()
 }
 
 /// The end of a call that was told as part of another one is its own again.
@@ -167,38 +197,40 @@ pub(super) fn merge(
     into: &Call,
     terms: &Terms<'_>,
 ) -> Result<Option<Told>, StoreError> {
-    let known = ended || !outbox::ids_of(db, from)?.is_empty();
+    let knew = outbox::told_to(db, from)?;
     calls::merge(db, from, &into.id.to_string())?;
-    if !known {
+    // Who never heard of it does not know that id.
+    let to = endpoints(terms, |s| s.takes(MERGED) && knew.contains(&s.endpoint));
+    if to.is_empty() && !ended {
         return Ok(None);
     }
     let old: CallId =
         from.parse().map_err(|_| StoreError::corrupt(format!("{from:?} is no id of a call")))?;
     let data = json!({ "from": from, "into": into.id }).to_string();
-    tell(db, &News { id: old.notice(MERGED, 0), kind: MERGED, call: into, about: None }, &data, terms)
+    tell(db, &News { id: old.notice(MERGED, 0), kind: MERGED, call: into, about: None }, &data, &to, terms)
 }
 
 /// `data` is JSON.
-fn tell(db: &mut Db, news: &News<'_>, data: &str, terms: &Terms<'_>) -> Result<Option<Told>, StoreError> {
+fn tell(
+    db: &mut Db,
+    news: &News<'_>,
+    data: &str,
+    to: &[&str],
+    terms: &Terms<'_>,
+) -> Result<Option<Told>, StoreError> {
     let News { id, kind, call, .. } = *news;
     if terms.quiet {
         return Ok(None);
     }
     let id_of_call = call.id.to_string();
-    // Whoever was told of the call hears what is otherwise, also where it is no longer one that he asked for.
-    let before =
-        if [CORRECTED, MERGED].contains(&kind) { outbox::told_to(db, &id_of_call)? } else { BTreeSet::new() };
-    let wants = |s: &&Subscription| s.wants(kind, call) || (s.corrections && before.contains(&s.endpoint));
-    let endpoints: Vec<&str> =
-        terms.subscriptions.iter().filter(wants).map(|s| s.endpoint.as_str()).collect();
     // Where only ends are told nothing can have come before one.
     let first = kind == ENDED && !terms.subscriptions.iter().any(Subscription::is_impatient);
     let last = if first { None } else { outbox::latest(db, &id_of_call)? };
     let created = last.map_or(terms.now, |last| terms.now.max(last.saturating_add(APART).unwrap_or(last)));
-    let body = body(news, data, created, !endpoints.is_empty());
+    let body = body(news, data, created, !to.is_empty());
     let notice = Notice { id, call: id_of_call, kind, created, body };
     let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };
-    Ok(outbox::create(db, &notice, &endpoints)?.then_some(told))
+    Ok(outbox::create(db, &notice, to)?.then_some(told))
 }
 
 /// What is written down with a notice: all that any format and any language needs of it, where anybody is told.

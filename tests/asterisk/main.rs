@@ -227,6 +227,7 @@ fn run(roots: &[Root], wishes: &Wishes, store: &Found) -> Result<usize> {
     let mut stage = Stage::set_up(roots, directory.path(), wishes, (!wishes.oracle_only).then_some(url))?;
     stage.record.clone_from(&wishes.record);
     let mut rows = stage.plays_in_parallel();
+    webhook::print_delay(&stage.webhook.posts());
     rows.extend(until_right(|| stage.outage())?);
     let mut measured = Vec::new();
     rows.extend(until_right(|| {

@@ -28,6 +28,29 @@ impl Post {
     }
 }
 
+/// `[call] grace_ms`, as it is when nobody sets it.
+const GRACE_MS: i64 = 1500;
+
+/// How long after the hangup that ended a call its `call.ended` arrived, beside the grace, which no call is spared: it is
+/// what the server and the way took. Calls whose last event is missing, or came late, are in it too.
+pub fn print_delay(posts: &[Post]) {
+    let ended = posts.iter().filter(|post| post.body["type"] == "call.ended");
+    let took = ended.filter_map(|post| {
+        let end: jiff::Timestamp = post.body["data"]["ended_at"].as_str()?.parse().ok()?;
+        Some((post.at - end.as_microsecond()) / 1000 - GRACE_MS)
+    });
+    let mut took: Vec<i64> = took.collect();
+    took.sort_unstable();
+    let calls = took.len();
+    let at = |share: usize| took.get(calls.saturating_sub(1) * share / 100);
+    if let (Some(half), Some(p90), Some(p99)) = (at(50), at(90), at(99)) {
+        println!(
+            "from the last hangup to the receiver, beside the grace of {GRACE_MS} ms: p50 {half} ms, p90 {p90} ms, \
+             p99 {p99} ms, {calls} calls"
+        );
+    }
+}
+
 /// The receiver. It lives as long as the test program.
 #[derive(Clone)]
 pub struct Webhook {

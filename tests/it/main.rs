@@ -14,6 +14,7 @@ mod layout;
 mod libraries;
 mod model;
 mod nodes;
+mod notices;
 mod outage;
 #[path = "both.rs"]
 mod postgres;

@@ -11,7 +11,7 @@ use calljournal::call::{Call, Numbering, Party, fold, story};
 use calljournal::event::{Event, Feed};
 use jiff::{SignedDuration, Timestamp};
 
-const CALLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/calls");
+pub const CALLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/calls");
 
 /// In how many orders each call is folded.
 const ORDERS: u64 = 24;
@@ -119,7 +119,7 @@ pub fn recorded(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn events(file: &Path) -> Vec<Event> {
+pub fn events(file: &Path) -> Vec<Event> {
     let text = fs::read_to_string(file).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

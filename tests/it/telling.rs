@@ -198,3 +198,61 @@ async fn in_any_order_each_thing_is_told_once_at_most_and_the_end_exactly_once()
         );
     }
 }
+
+/// Two calls that are found to be one: the first goes out, the second comes in.
+async fn two_that_are_one(j: &Journal) {
+    let (a, b) = (uid(0), uid(5));
+    j.hear(&[event(Kind::Start, &a, &a, 1, 0, &["num=101", "dir=out"])], 0.0).await;
+    j.hear(&[event(Kind::Start, &b, &b, 1, 1, &["num=79990000000", "dir=in"])], 0.0).await;
+    j.hear(&[event(Kind::Note, &b, &a, 2, 3, &["text=joined"])], 0.0).await;
+    for (n, seq) in [(5, 3), (0, 2)] {
+        j.hear(&[event(Kind::Hangup, &uid(n), &a, seq, 9, &["cause=16"])], 0.0).await;
+    }
+    j.pass(30.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_of_a_beginning_is_told_the_end_also_where_the_call_became_another_one() {
+    let j = Journal::open();
+    let inbound = Only { direction: vec!["inbound".into()], ..Only::default() };
+    let ends = wants("ends", &["call.ended"], inbound.clone());
+    j.intake.subscribe(vec![wants("in", &ALL, inbound), ends]);
+    two_that_are_one(&j).await;
+    assert_eq!(j.told("in"), ["call.started", "call.merged", "call.ended"]);
+    assert_eq!(j.told("ends"), [""; 0], "it is a call to the outside");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_heard_of_a_call_is_not_told_that_it_is_part_of_another_one() {
+    let j = Journal::open();
+    j.intake.subscribe(vec![
+        wants("all", &ALL, Only::default()),
+        wants("ends", &["call.ended"], Only::default()),
+        wants("beginnings", &["call.started"], Only::default()),
+    ]);
+    two_that_are_one(&j).await;
+    assert_eq!(j.told("all"), ["call.started", "call.started", "call.merged", "call.ended"]);
+    assert_eq!(j.told("ends"), ["call.ended"]);
+    let late = event(Kind::Note, &uid(0), &uid(0), 3, 6, &["text=hello"]);
+    j.hear(&[late], 30.0).await;
+    assert_eq!(j.told("ends"), ["call.ended", "call.corrected"]);
+    assert_eq!(j.told("beginnings"), ["call.started", "call.started"], "it asked for nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_known_from_its_caller_alone_rings_once_whatever_else_is_told() {
+    let j = talkative();
+    let a = uid(0);
+    for event in [
+        event(Kind::Start, &a, &a, 1, 0, &["num=79990000000", "exten=100", "dir=in"]),
+        event(Kind::Ring, &a, &a, 2, 1, &["dials=101%26102"]),
+        event(Kind::Start, &uid(3), &a, 1, 2, &["num=103"]),
+        event(Kind::Note, &a, &a, 3, 3, &["text=hello"]),
+    ] {
+        j.hear(&[event], 0.0).await;
+    }
+    let told = j.told("crm");
+    let rang: Vec<Value> =
+        j.bodies("call.ringing").iter().map(|body| body["about"]["leg"]["number"].clone()).collect();
+    assert_eq!(rang, ["101", "102"], "{told:?}");
+}

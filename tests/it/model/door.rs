@@ -15,11 +15,16 @@ use crate::intake::Journal;
 use crate::nodes::Site;
 
 /// Calls drawn by lot, always the same ones, each on a pbx of its own.
-fn drawn(count: usize) -> Vec<Played> {
+pub fn drawn(count: usize) -> Vec<Played> {
     let mut runner = TestRunner::deterministic();
     let plans = plans(2);
     let mut play = |n| play(&plans.new_tree(&mut runner).unwrap().current(), &format!("pbx{n}"));
     (0..count).flat_map(&mut play).collect()
+}
+
+/// Whether two calls became one in it.
+pub fn joined(played: &Played) -> bool {
+    played.events.iter().any(|event| event.fact("attendedtransfer").is_some())
 }
 
 /// What must be in the table of calls, by id.
@@ -42,7 +47,7 @@ impl Dealer {
 }
 
 /// Hands the events of all calls to the nodes, in no order, some of them to two.
-async fn deal(calls: &[Played], nodes: &[Intake]) {
+pub async fn deal(calls: &[Played], nodes: &[Intake]) {
     let mut dealer = Dealer(3);
     let mut events: Vec<Event> = calls.iter().flat_map(|played| played.events.clone()).collect();
     let again: Vec<Event> = events.iter().step_by(7).cloned().collect();
@@ -116,7 +121,6 @@ fn told(bodies: Vec<String>, calls: &BTreeMap<CallId, Call>) -> BTreeMap<CallId,
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_late_corrects_and_merges_and_ends_no_call_twice() {
     let mut dealer = Dealer(11);
-    let joined = |played: &Played| played.events.iter().any(|event| event.fact("attendedtransfer").is_some());
     let played: Vec<Played> = drawn(80).into_iter().filter(joined).take(10).collect();
     let mut events: Vec<Event> = played.iter().flat_map(|played| played.events.clone()).collect();
     // Some channels told the file, minutes before it is read: of these nothing is missed before they are known.

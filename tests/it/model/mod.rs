@@ -2,6 +2,7 @@
 //! order of arrival, with any event told twice.
 
 mod door;
+mod notices;
 mod plan;
 mod world;
 
