@@ -19,7 +19,7 @@ use super::wanting::{
 use crate::call::identity::notice_about;
 use crate::call::story::{Line, TEXTS, tell_in};
 use crate::call::words::{Language, Words};
-use crate::call::{Call, CallId, Leg, Outcome, Role, SIMULATED};
+use crate::call::{Call, CallId, Leg, Outcome, Role, SIMULATED, Transfer};
 use crate::event::Event;
 use crate::store::calls::{self, Record};
 use crate::store::outbox::{self, Notice};
@@ -76,7 +76,13 @@ pub(super) fn tell_on_the_way(
     let told = outbox::ids_of(db, record.id())?;
     let mut all = Vec::new();
     let since = terms.now.saturating_sub(NEWS_FOR).unwrap_or(terms.now);
-    for news in news_of(call, since).into_iter().filter(|news| !told.contains(&news.id.to_string())) {
+    let mut news = news_of(call, since);
+    news.retain(|news| !told.contains(&news.id.to_string()));
+    if news.iter().any(|news| news.kind == TRANSFERRED) {
+        let refined = refined(db, call)?;
+        news.retain(|news| !refined.contains(&news.id));
+    }
+    for news in news {
         // Nothing is written down for nobody: a call has many phones that ring.
         let to = endpoints(terms, |s| s.wants(news.kind, call));
         if !to.is_empty() {
@@ -103,10 +109,8 @@ fn news_of(call: &Call, since: Timestamp) -> Vec<News<'_>> {
             add(ANSWERED, at);
         }
     }
-    // The channels of an attended transfer tell of it one after another: whom it leads to, and when it was made, is known
-    // with the last of them.
-    for transfer in call.transfers.iter().filter(|transfer| transfer.to.is_some()) {
-        let id = notice_about(TRANSFERRED, &call.pbx, &transfer.at.as_microsecond().to_string());
+    for transfer in &call.transfers {
+        let id = id_of_transfer(call, transfer);
         let about = about("transfer", json!(transfer));
         news.push((transfer.at, News { id, kind: TRANSFERRED, call, about }));
     }
@@ -118,6 +122,34 @@ fn news_of(call: &Call, since: Timestamp) -> Vec<News<'_>> {
     news.retain(|(at, _)| *at >= since);
     news.sort_by_key(|(at, _)| *at);
     news.into_iter().map(|(_, news)| news).collect()
+}
+
+fn id_of_transfer(call: &Call, transfer: &Transfer) -> Uuid {
+    notice_about(TRANSFERRED, &call.pbx, &transfer.at.as_microsecond().to_string())
+}
+
+/// The notices of transfers that were told already, by another time. The channels of an attended transfer tell of it one
+/// after another: whom it leads to, and when it was made, is known with the last of them.
+fn refined(db: &mut Db, call: &Call) -> Result<Vec<Uuid>, StoreError> {
+    let bodies = outbox::bodies_of(db, &call.id.to_string(), TRANSFERRED)?;
+    let told = bodies.iter().filter_map(|body| {
+        let body: Value = serde_json::from_str(body).ok()?;
+        serde_json::from_value::<Transfer>(body["about"]["transfer"].clone()).ok()
+    });
+    let told: Vec<Transfer> = told.collect();
+    let mut gone: Vec<&Transfer> =
+        told.iter().filter(|told| call.transfers.iter().all(|now| now.at != told.at)).collect();
+    let new = call.transfers.iter().filter(|now| told.iter().all(|told| told.at != now.at));
+    let mut refined = Vec::new();
+    for now in new {
+        let is_same =
+            |told: &&Transfer| told.by.number == now.by.number && (told.to.is_none() || told.to == now.to);
+        if let Some(place) = gone.iter().position(is_same) {
+            gone.remove(place);
+            refined.push(id_of_transfer(call, now));
+        }
+    }
+    Ok(refined)
 }
 
 /// What names a leg on its pbx. The number behind the `>` of a phone that told nothing itself counts phones, and changes

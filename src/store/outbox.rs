@@ -66,6 +66,15 @@ pub fn ids_of(db: &mut Db, call: &str) -> Result<BTreeSet<String>, StoreError> {
     Ok(ids.into_iter().collect())
 }
 
+/// What was written down with the notices of this kind about a call, in no order.
+///
+/// # Errors
+/// When the database refuses.
+pub fn bodies_of(db: &mut Db, call: &str, kind: &str) -> Result<Vec<String>, StoreError> {
+    let of_call = notices::table.filter(notices::call_id.eq(call)).filter(notices::kind.eq(kind));
+    Ok(of_call.select(notices::body).load(db)?)
+}
+
 /// When the last notice of a call was created.
 ///
 /// # Errors
