@@ -88,8 +88,10 @@ fn talks(transfers: u32) -> BoxedStrategy<Talk> {
         let third = move || (who(), 200u64..60_000, talks(transfers - 1)).prop_map(then);
         let attended = third().prop_map(|(who, ms, then)| Next::Attended(who, ms, then));
         let by_code = third().prop_map(|(who, ms, then)| Next::ByCode(who, ms, then));
-        let back = third().prop_map(|(who, ms, then)| Next::Back(who, ms, then));
-        let in_vain = third().prop_map(|(who, ms, then)| Next::InVain(who, ms, then));
+        // Who goes back and hangs up within a second cannot be told from one who hangs up on both.
+        let goes_on = |then: Box<Talk>| Box::new(Talk { ms: then.ms + 1000, ..*then });
+        let back = third().prop_map(move |(who, ms, then)| Next::Back(who, ms, goes_on(then)));
+        let in_vain = third().prop_map(move |(who, ms, then)| Next::InVain(who, ms, goes_on(then)));
         prop_oneof![2 => end, 2 => blind, 2 => attended, 2 => by_code, 1 => back, 1 => in_vain].boxed()
     };
     (300u64..600_000, next).prop_map(|(ms, next)| Talk { ms, next }).boxed()
