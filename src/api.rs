@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{Request, StatusCode, header};
+use axum::http::{Request, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -63,6 +63,10 @@ pub struct Health {
     pub notices_waiting: u64,
     /// What somebody should see to, though the process does its work: sentences.
     pub warnings: Vec<String>,
+    /// The age of the oldest one for a receiver that is not held, in seconds.
+    pub notices_oldest_s: f64,
+    /// Receivers for which one waits too long.
+    pub late: Vec<String>,
 }
 
 /// Asks whether the process does its work; `Err` is the reason why not. May block.
@@ -106,19 +110,27 @@ async fn health(pages: Pages) -> Result<Health, String> {
     }
 }
 
-async fn healthz(State(pages): State<Pages>) -> Response {
+/// A receiver that is away is no reason to start this server again, so it answers 200 and says `degraded`; who watches
+/// and wants to know asks for `/healthz?strict`.
+async fn healthz(State(pages): State<Pages>, uri: Uri) -> Response {
     let health = health(pages).await;
     let version = env!("CARGO_PKG_VERSION");
     match health {
         Ok(health) => json(
-            StatusCode::OK,
+            if health.late.is_empty() || uri.query() != Some("strict") {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
             &serde_json::json!({
-                "status": "ok",
+                "status": if health.late.is_empty() { "ok" } else { "degraded" },
                 "version": version,
                 "unsettled": health.unsettled,
                 "unsettled_age_s": health.unsettled_age_s,
                 "notices_waiting": health.notices_waiting,
                 "warnings": health.warnings,
+                "notices_oldest_s": health.notices_oldest_s,
+                "late": health.late,
             }),
         ),
         Err(reason) => json(
@@ -262,6 +274,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_receiver_that_is_away_is_told_and_is_an_error_only_for_who_asks_so() {
+        let health = Health { late: vec!["crm".to_owned()], ..Health::default() };
+        for (path, status) in [("/healthz", "200"), ("/healthz?strict", "503"), ("/readyz", "200")] {
+            let said =
+                ask(Ok(health.clone()), true, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+            assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {said}");
+            assert!(path == "/readyz" || said.contains("\"degraded\"") && said.contains("crm"), "{said}");
+        }
+    }
+
+    #[tokio::test]
     async fn healthy_is_told_with_numbers_and_failing_with_the_reason() {
         let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
         let health = Health {
@@ -269,6 +292,7 @@ mod tests {
             unsettled_age_s: 0.5,
             notices_waiting: 7,
             warnings: vec!["two of one name".into()],
+            ..Health::default()
         };
         let said = ask(Ok(health), true, get).await;
         assert!(said.starts_with("HTTP/1.1 200") && said.contains("\"notices_waiting\":7"), "{said}");

@@ -226,3 +226,41 @@ check-receiver = notices to { $name }: { $what }
 check-receiver-todo = docs/formats.md says what a template may hold
 check-no-way = notices: there is no way to { $name }: { $why }
 check-no-way-todo = what is written for it waits until that is right
+
+# Notices
+head-written = Written
+head-kind = Notice
+head-endpoint = Endpoint
+head-state = State
+head-attempts = Attempts
+head-attempt = Attempt
+head-next = Next attempt
+head-call = Call
+head-detail = What was said
+head-took = Took
+head-status = Status
+head-answer = The receiver said
+notice-waiting = waits
+notice-again = again later
+notice-delivered = delivered
+notice-dead = dead
+notice-gone = wants no more
+notice-refused = refused
+notice-unsubscribed = unsubscribed
+notice-for-nobody = nobody wanted it
+no-notice = there are no such notices
+no-such-notice = no notice has an id that begins with { $id }: `calljournal notify ls` lists them
+more-than-one-notice = more than one notice has an id that begins with { $id }: write more of it
+no-such-endpoint = there is no endpoint called { $name }; there are: { $names }
+notices-due-again = { $count ->
+    [0] nothing of that was given up or waits for its next attempt
+    [one] one notice is due again
+   *[other] { $count } notices are due again
+}
+endpoint-paused = nothing is sent to { $name } until `calljournal notify resume { $name }`; what is written for it waits
+endpoint-resumed = { $name } gets what waits for it
+endpoint-not-held = { $name } was neither paused nor stopped
+endpoint-is-paused = { $name } is paused since { $since }: go on with `calljournal notify resume { $name }`
+endpoint-is-stopped = { $name } wants no more since { $since } ({ $reason }): go on with `calljournal notify resume { $name }`
+test-well = it arrived
+test-failed = it did not arrive

@@ -243,3 +243,42 @@ check-receiver = уведомления для { $name }: { $what }
 check-receiver-todo = что можно писать в шаблоне, сказано в docs/formats.md
 check-no-way = уведомления: к { $name } нет пути: { $why }
 check-no-way-todo = то, что для него записано, ждёт, пока это не исправлено
+
+# Уведомления
+head-written = Записано
+head-kind = Уведомление
+head-endpoint = Получатель
+head-state = Состояние
+head-attempts = Попыток
+head-attempt = Попытка
+head-next = Следующая
+head-call = Звонок
+head-detail = Что известно
+head-took = Длилась
+head-status = Статус
+head-answer = Ответ получателя
+notice-waiting = ждёт
+notice-again = позже ещё раз
+notice-delivered = доставлено
+notice-dead = оставлено
+notice-gone = больше не нужно
+notice-refused = отвергнуто
+notice-unsubscribed = подписка снята
+notice-for-nobody = никому не нужно
+no-notice = таких уведомлений нет
+no-such-notice = нет уведомления, id которого начинается с { $id }; список: `calljournal notify ls`
+more-than-one-notice = с { $id } начинается id нескольких уведомлений: напишите больше знаков
+no-such-endpoint = получателя { $name } нет; есть: { $names }
+notices-due-again = { $count ->
+    [0] ничего такого не оставлено и не ждёт следующей попытки
+    [one] { $count } уведомление отправляется снова
+    [few] { $count } уведомления отправляются снова
+   *[many] { $count } уведомлений отправляются снова
+}
+endpoint-paused = для { $name } ничего не отправляется до `calljournal notify resume { $name }`; записанное ждёт
+endpoint-resumed = { $name } получит то, что ждёт
+endpoint-not-held = { $name } не был ни приостановлен, ни остановлен
+endpoint-is-paused = { $name } приостановлен с { $since }; продолжить: `calljournal notify resume { $name }`
+endpoint-is-stopped = { $name } больше не хочет с { $since } ({ $reason }); продолжить: `calljournal notify resume { $name }`
+test-well = дошло
+test-failed = не дошло

@@ -11,6 +11,7 @@ mod holder;
 mod import;
 mod manual;
 mod migrate;
+mod notify;
 mod paper;
 #[cfg(test)]
 mod sample;
@@ -151,6 +152,13 @@ enum Command {
         defaults: bool,
     },
 
+    /// See what became of notices, and what to do about it: retry, test, pause.
+    #[command(after_help = NOTIFY_EXAMPLES)]
+    Notify {
+        #[command(subcommand)]
+        what: notify::Notify,
+    },
+
     /// Bring the database's schema up to date, as `serve` does at its start.
     ///
     /// For who wants to see what is done, or do it before the new version serves.
@@ -223,6 +231,14 @@ Examples:
   calljournal check --defaults > calljournal.toml        a file to begin with
   calljournal check && systemctl restart calljournal     it fails where something is wrong";
 
+const NOTIFY_EXAMPLES: &str = "\
+Examples:
+  calljournal notify ls --state waiting                  what is still to be delivered
+  calljournal notify show 01a20a7b                       each attempt, and what was answered
+  calljournal notify test crm                            does the receiver take it?
+  calljournal notify retry --endpoint crm                it is back: send all that it missed
+  calljournal notify pause crm                           and `resume` to go on";
+
 const SIMULATE_EXAMPLES: &str = "\
 Examples:
   calljournal simulate                                    twenty calls of all kinds
@@ -260,6 +276,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let loaded = load(file)?;
             let paper = paper(Some(&loaded), locale);
             migrate::migrate(&loaded.config.store.url, check, &paper.words)?
+        }
+        Command::Notify { what } => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            runtime()?.block_on(notify::notify(what, &loaded.config, &paper, &Clock::system()))?
         }
         Command::Serve => {
             serve(load(file)?, file)?;

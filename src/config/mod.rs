@@ -55,6 +55,8 @@ pub struct Config {
     /// The manager interfaces that are listened to.
     #[serde(default)]
     pub ami: Vec<Ami>,
+    /// How notices are delivered.
+    pub delivery: Delivery,
     /// Where notices go.
     #[serde(default)]
     pub notify: Vec<Endpoint>,
@@ -111,6 +113,16 @@ pub struct Agi {
 pub struct Http {
     /// Address to listen on.
     pub listen: SocketAddr,
+}
+
+/// `[delivery]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// Seconds to wait after the first failed attempt, the second, and so on; after one more the notice is dead.
+    pub schedule_s: Vec<u64>,
+    /// Seconds after which a notice that waits for a receiver that is not held makes the server's health `degraded`.
+    pub late_after_s: u64,
 }
 
 /// `[store]`

@@ -21,6 +21,10 @@ const NOTICES: [&str; 8] = [
 /// Whose things are that were made from this machine, without a token.
 pub const LOCAL: &str = "local";
 
+/// Attempts of a schedule, and its longest pause in seconds.
+const MOST_TRIES: usize = 32;
+const A_WEEK: u64 = 604_800;
+
 /// A hundred years.
 const MOST_DAYS: u32 = 36_500;
 
@@ -103,6 +107,14 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
     }
     if push.pbx.as_ref().is_some_and(String::is_empty) {
         refuse("push.pbx", "is empty; leave it out where the name is that of [pbx]".to_owned());
+    }
+    let schedule = &config.delivery.schedule_s;
+    if schedule.len() > MOST_TRIES || schedule.iter().any(|s| *s == 0 || *s > A_WEEK) {
+        let why = format!("must be {MOST_TRIES} numbers at most, each from 1 to {A_WEEK} (a week)");
+        refuse("delivery.schedule_s", why);
+    }
+    if config.delivery.late_after_s == 0 {
+        refuse("delivery.late_after_s", "must be at least 1; 3600 is an hour".to_owned());
     }
     check_amis(loaded, complaints);
     check_endpoints(loaded, complaints);
@@ -281,6 +293,8 @@ mod tests {
         assert!(complaints(|c| c.push.ack_timeout_ms = 0).contains("push.ack_timeout_ms"));
         assert!(complaints(|c| c.push.pbx = Some(String::new())).contains("push.pbx"));
         assert!(complaints(|c| c.store.keep_days = 40_000).contains("store.keep_days"));
+        assert!(complaints(|c| c.delivery.schedule_s = vec![5, 0]).contains("delivery.schedule_s"));
+        assert!(complaints(|c| c.delivery.late_after_s = 0).contains("delivery.late_after_s"));
         assert!(complaints(|c| c.call.timezone = "Mars/Base".into()).contains("Mars/Base"));
         assert!(complaints(|c| c.numbers.internal = vec!["^(1".into()]).contains("numbers.internal"));
         let nameless = super::super::Trunk { channel: "PJSIP/a-*".into(), name: String::new() };

@@ -9,6 +9,7 @@
 //! - [`retry`]: when to try again
 //! - [`mod@format`]: what is sent
 //! - [`http`]: how it is sent, and [`Clients`] over which way; [`command`]: how a program is run for it
+//! - [`trial`]: a made-up notice, to try a receiver with
 //! - [`guard`]: where to a receiver that subscribed over HTTP may be
 
 pub mod attempt;
@@ -19,6 +20,7 @@ pub mod http;
 pub mod retry;
 mod sign;
 pub mod subscribed;
+pub mod trial;
 mod way;
 
 use std::collections::HashMap;

@@ -10,6 +10,7 @@ mod keep;
 mod receivers;
 mod systemd;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,9 +35,9 @@ use crate::feed::spool::Spool;
 use crate::feed::{agi, ami, push};
 use crate::intake::wanting::Only;
 use crate::intake::{Intake, Policy, Subscription};
-use crate::notify::{self, Notifier};
+use crate::notify::{self, Notifier, retry};
 use crate::observe::{self, Metrics};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, delivery};
 use receivers::Receivers;
 
 /// How long a stop may take before the process goes all the same.
@@ -93,7 +94,7 @@ pub async fn run(
     let pages = Pages {
         ready: is_ready,
         metrics: metrics.clone(),
-        probe: probe(store.clone(), intake.clone(), clock.clone()),
+        probe: probe(store.clone(), intake.clone(), clock.clone(), &config),
     };
     let desk = receivers.desk(&intake, clock.clone());
     let routes = api::router(pages)
@@ -107,6 +108,7 @@ pub async fn run(
     let (door, following) = (intake.clone(), intake.clone());
     let notifier = Notifier::new(store.clone(), clock.clone(), Vec::new())
         .following(receivers.known())
+        .scheduled(retry::Schedule::of_seconds(&config.delivery.schedule_s))
         .woken_by(intake.notices_created());
     parts.run(&parts.ends, |stop| notifier.run(stop));
     let line = ami::Line { intake: intake.clone(), clock: clock.clone(), states: ami::States::default() };
@@ -304,7 +306,9 @@ fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Healthy is who can write; the rest are numbers.
-fn probe(store: Store, intake: Intake, clock: Clock) -> api::Probe {
+fn probe(store: Store, intake: Intake, clock: Clock, config: &Config) -> api::Probe {
+    let names: BTreeSet<String> = config.notify.iter().map(|endpoint| endpoint.name.clone()).collect();
+    let late_after = config.delivery.late_after_s as f64;
     let runtime = tokio::runtime::Handle::current();
     let last: Mutex<Option<(Stopwatch, Result<Health, String>)>> = Mutex::default();
     Arc::new(move || {
@@ -312,7 +316,7 @@ fn probe(store: Store, intake: Intake, clock: Clock) -> api::Probe {
         match &*last {
             Some((since, answer)) if since.elapsed() < PROOF_KEEPS => answer.clone(),
             _ => {
-                let answer = runtime.block_on(health(&store, &intake, &clock));
+                let answer = runtime.block_on(health(&store, &intake, &clock, &names, late_after));
                 *last = Some((Stopwatch::start(), answer.clone()));
                 answer
             }
@@ -320,17 +324,38 @@ fn probe(store: Store, intake: Intake, clock: Clock) -> api::Probe {
     })
 }
 
-async fn health(store: &Store, intake: &Intake, clock: &Clock) -> Result<Health, String> {
+async fn health(
+    store: &Store,
+    intake: &Intake,
+    clock: &Clock,
+    names: &BTreeSet<String>,
+    late_after: f64,
+) -> Result<Health, String> {
     let told = |e: StoreError| e.to_string();
     store.prove_writable().await.map_err(told)?;
     let counts = store.counts().await.map_err(told)?;
-    let age = counts.oldest_unsettled.map(|since| clock.now().duration_since(since).as_secs_f64().max(0.0));
-    Ok(Health {
+    let waiting = store.read("notices waiting", delivery::waiting_for_live).await.map_err(told)?;
+    let now = clock.now();
+    let age = |since| now.duration_since(since).as_secs_f64().max(0.0);
+    let mut health = Health {
         unsettled: counts.unsettled,
-        unsettled_age_s: age.unwrap_or_default(),
+        unsettled_age_s: counts.oldest_unsettled.map_or(0.0, age),
         notices_waiting: counts.deliveries_waiting,
         warnings: intake.shared_names().iter().map(|pbx| shared_name(pbx)).collect(),
-    })
+        ..Health::default()
+    };
+    for (one, subscribed) in waiting {
+        // What waits for a receiver that nobody configures any more is told at the start.
+        if !subscribed && !names.contains(&one.endpoint) {
+            continue;
+        }
+        let oldest = age(one.oldest);
+        health.notices_oldest_s = health.notices_oldest_s.max(oldest);
+        if oldest > late_after {
+            health.late.push(one.endpoint);
+        }
+    }
+    Ok(health)
 }
 
 fn shared_name(pbx: &str) -> String {

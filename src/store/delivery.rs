@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::schema::{attempts, deliveries, notices};
 use super::standing::{self, Held};
-use super::{Db, StoreError, ledger};
+use super::{Db, StoreError, endpoints, ledger};
 
 /// Attempts after which a notice no longer holds up later ones of its call.
 pub const HOLDS_UP: u32 = 3;
@@ -318,4 +318,22 @@ pub fn waiting(db: &mut Db) -> Result<Vec<Waiting>, StoreError> {
             Ok(Waiting { endpoint, count: count.unsigned_abs(), oldest })
         })
         .collect()
+}
+
+/// What waits for receivers that are not held, each with whether it subscribed.
+///
+/// # Errors
+/// When the database refuses, or a row of it makes no sense.
+pub fn waiting_for_live(db: &mut Db) -> Result<Vec<(Waiting, bool)>, StoreError> {
+    let held: Vec<String> = standing::all(db)?.into_iter().map(|one| one.endpoint).collect();
+    let subscribed: Vec<String> = endpoints::all(db)?.into_iter().map(|one| one.name).collect();
+    let mut live = waiting(db)?;
+    live.retain(|one| !held.contains(&one.endpoint));
+    Ok(live
+        .into_iter()
+        .map(|one| {
+            let is = subscribed.contains(&one.endpoint);
+            (one, is)
+        })
+        .collect())
 }

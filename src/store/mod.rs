@@ -7,6 +7,7 @@
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
 //! - [`endpoints`]: receivers that subscribed over HTTP
+//! - [`notices`]: what became of them, for the operator
 //! - [`standing`]: receivers that get nothing at present
 //! - [`marks`]: what a receiver's format remembers of a call
 //! - [`keep`]: calls that are forgotten
@@ -28,6 +29,7 @@ pub mod hold;
 pub mod keep;
 pub mod ledger;
 pub mod marks;
+pub mod notices;
 pub mod outbox;
 mod place;
 mod postgres;

@@ -5,6 +5,7 @@
 
 mod agi;
 mod ami;
+mod chaos;
 mod cluster;
 mod dialplan;
 mod file;

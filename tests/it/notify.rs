@@ -4,6 +4,8 @@
 mod formats;
 #[path = "notify/nodes.rs"]
 mod nodes;
+#[path = "notify/operator.rs"]
+mod operator;
 #[path = "notify/standing.rs"]
 mod standing;
 #[path = "notify/ways.rs"]

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::super::server::{output, said};
 use super::told;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "serve",
     "calls",
     "show",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 11] = [
     "simulate",
     "check",
     "migrate",
+    "notify",
     "man",
     "completions",
 ];
@@ -75,6 +76,10 @@ fn every_command_has_a_manual_page_and_every_page_that_is_named_is_there() {
         let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
         assert!(page.contains(&format!(".TH {name} 1")), "{page}");
         assert_eq!(page, told(dir.path(), &["man", command]));
+        // Commands of a command have pages of their own, which its page names.
+        let plain = page.replace('\\', "");
+        let below = plain.split_whitespace().filter_map(|word| word.strip_suffix("(1)"));
+        there.extend(below.filter(|below| below.starts_with(&format!("{name}-"))).map(str::to_owned));
         there.insert(name);
     }
     let whole = std::fs::read_to_string(pages.join("calljournal.1")).unwrap();
