@@ -22,10 +22,13 @@ use super::who::Who;
 use super::{Problem, body_of, json, problem};
 use crate::clock::Clock;
 use crate::config::{self, Endpoint};
-use crate::notify::subscribed;
+use crate::notify::{subscribed, trial};
 use crate::store::endpoints::{self as table, Subscribed};
 use crate::store::standing::{self, Held, Standing};
 use crate::store::{Db, Lane, Store, StoreError};
+
+/// Longest time that a test takes, in milliseconds: somebody waits for the answer.
+const TEST_MS: u64 = 10_000;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -57,6 +60,7 @@ pub(super) fn router() -> Router<Desk> {
     Router::new()
         .route("/api/v1/endpoints", get(list).post(create))
         .route("/api/v1/endpoints/{name}", get(one).delete(remove))
+        .route("/api/v1/endpoints/{name}/test", post(test))
         .route("/api/v1/endpoints/{name}/pause", post(pause))
         .route("/api/v1/endpoints/{name}/resume", post(resume))
 }
@@ -121,6 +125,23 @@ async fn remove(
     desk.find(&who, &name).await?;
     desk.remove(name).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Sends a made-up notice at once, and once.
+async fn test(
+    State(desk): State<Desk>,
+    Extension(who): Extension<Who>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let (_, kept) = desk.find(&who, &name).await?;
+    let mut endpoint = subscribed::endpoint(&name, &kept.wish, &desk.subscribe.reach)
+        .map_err(|why| problem(StatusCode::UNPROCESSABLE_ENTITY, &why))?;
+    endpoint.timeout_ms = endpoint.timeout_ms.min(TEST_MS);
+    let reply = trial::send(&endpoint, &desk.clock).await;
+    let delivered = reply.status.is_some_and(|status| (200..300).contains(&status));
+    // What the receiver says itself is not shown: who subscribes is not to read through this machine.
+    let said = json!({ "delivered": delivered, "status": reply.status, "detail": reply.what });
+    Ok(json(StatusCode::OK, &said))
 }
 
 /// What is told from now on waits.

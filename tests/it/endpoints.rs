@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use calljournal::api::{self, endpoints::Desk};
 use calljournal::clock::Clock;
-use calljournal::config::{Config, Secret, Subscribe, Token};
+use calljournal::config::{Secret, Subscribe, Token};
 use calljournal::store::{Store, endpoints as table};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -34,13 +34,19 @@ struct Answer {
 
 impl Site {
     async fn new() -> Site {
+        Site::reaching(&[]).await
+    }
+
+    /// One whose receivers may be in these networks too.
+    async fn reaching(networks: &[&str]) -> Site {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&super::url(dir.path())).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let changes = Arc::new(AtomicUsize::new(0));
         let counted = changes.clone();
-        let subscribe = Subscribe { most: 3, ..Config::default().subscribe };
+        let reach = networks.iter().map(|network| network.parse().unwrap()).collect();
+        let subscribe = Subscribe { most: 3, reach };
         let desk = Desk {
             store: store.clone(),
             clock: Clock::manual(Timestamp::from_second(1_795_390_723).unwrap()),
@@ -128,6 +134,36 @@ async fn a_receiver_is_paused_and_resumed_by_who_owns_it() {
     let held = site.store.read("states", calljournal::store::standing::all).await.unwrap();
     assert_eq!(held[0].endpoint, "leads");
     assert_eq!(ask(CRM, "resume").await.body["state"], "active");
+}
+
+#[tokio::test]
+async fn a_receiver_is_tried_at_once_and_what_came_of_it_is_told() {
+    let site = Site::reaching(&["127.0.0.0/8"]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let made =
+        site.ask(Some(CRM), "POST", "/api/v1/endpoints", &json!({ "name": "leads", "url": url })).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let receiver = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut text = Vec::new();
+        while !String::from_utf8_lossy(&text).contains("\"test\":true") {
+            assert!(socket.read_buf(&mut text).await.unwrap() > 0);
+        }
+        let answer = "HTTP/1.1 202 Accepted\r\nContent-Length: 6\r\n\r\nsecret";
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(text).unwrap()
+    });
+    let path = "/api/v1/endpoints/leads/test";
+    let tried = site.ask(Some(CRM), "POST", path, &Value::Null).await;
+    assert_eq!((&tried.body["delivered"], &tried.body["status"]), (&json!(true), &json!(202)));
+    assert!(!tried.body.to_string().contains("secret"), "{}", tried.body);
+    assert!(receiver.await.unwrap().contains("webhook-signature: v1,"));
+    // Now nobody listens.
+    let tried = site.ask(Some(CRM), "POST", path, &Value::Null).await;
+    assert_eq!(tried.body["delivered"], false);
+    assert!(tried.body["detail"].as_str().unwrap().contains("nobody listens"), "{}", tried.body);
+    assert_eq!(site.ask(Some(DESK), "POST", path, &Value::Null).await.status, 404);
 }
 
 #[tokio::test]
