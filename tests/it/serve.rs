@@ -1,8 +1,9 @@
 //! `calljournal serve` as an administrator meets it: starts with nothing, stops cleanly, says how it is.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc::Receiver;
 
 use serde_json::Value;
 
@@ -34,11 +35,8 @@ fn a_call_is_told_as_ended_when_its_grace_is_over_also_across_a_restart() {
     server.stop();
 }
 
-#[test]
-fn the_end_of_a_call_is_posted_once() {
-    let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let settings =
-        format!(r#"[{{ name = "crm", url = "http://{}/calls" }}]"#, receiver.local_addr().unwrap());
+/// A receiver that takes everything; what came, head and body, comes out here.
+fn posts_to(receiver: TcpListener) -> Receiver<String> {
     let (tell, posts) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for socket in receiver.incoming() {
@@ -58,6 +56,15 @@ fn the_end_of_a_call_is_posted_once() {
             }
         }
     });
+    posts
+}
+
+#[test]
+fn the_end_of_a_call_is_posted_once() {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings =
+        format!(r#"[{{ name = "crm", url = "http://{}/calls" }}]"#, receiver.local_addr().unwrap());
+    let posts = posts_to(receiver);
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[("CALLJOURNAL_NOTIFY", &settings)]);
     for telling in plain_call(0, 1_795_390_723) {
@@ -148,7 +155,7 @@ fn two_that_start_at_once_on_one_new_database_both_work() {
 #[test]
 fn a_port_that_is_taken_is_told_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let ended = calljournal(dir.path(), &["serve"])
         .env("CALLJOURNAL_AGI__LISTEN", taken.local_addr().unwrap().to_string())
         .output()
@@ -234,4 +241,54 @@ fn systemd_hears_ready_then_that_it_lives_then_stopping() {
     }
     assert_eq!(last, "STOPPING=1");
     assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn who_subscribes_over_http_is_told_at_once_signed_in_his_language_and_after_a_restart_too() {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/calls", receiver.local_addr().unwrap());
+    let posts = posts_to(receiver);
+    let dir = tempfile::tempdir().unwrap();
+    let environment = [("CALLJOURNAL_SUBSCRIBE__REACH", "127.0.0.0/8")];
+    let server = Server::start(dir.path(), &environment);
+    let wish = serde_json::json!({ "name": "crm", "url": url, "notices": ["call.answered", "call.ended"], "locale": "ru" });
+    let (status, made) = server.post("/api/v1/endpoints", &wish.to_string());
+    assert_eq!(status, 201, "{made}");
+    let secret = serde_json::from_str::<Value>(&made).unwrap()["secret"].as_str().unwrap().to_owned();
+    let mut call = plain_call(0, now());
+    for telling in call.drain(..3) {
+        assert!(telling.tell(server.agi));
+    }
+    let answered = verified(&posts.recv_timeout(PATIENCE).unwrap(), &secret);
+    assert_eq!(
+        (&answered["type"], &answered["about"]["leg"]["number"]),
+        (&"call.answered".into(), &"101".into())
+    );
+    server.stop();
+
+    let server = Server::start(dir.path(), &environment);
+    for telling in call {
+        assert!(telling.tell(server.agi));
+    }
+    let ended = verified(&posts.recv_timeout(PATIENCE).unwrap(), &secret);
+    assert_eq!(ended["type"], "call.ended");
+    assert!(ended["story"].to_string().contains("отвечает"), "{}", ended["story"]);
+    server.stop();
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+/// The body of a post, once its signature was verified by somebody else's program.
+fn verified(post: &str, secret: &str) -> Value {
+    let (head, body) = post.split_once("\r\n\r\n").unwrap();
+    let headers = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let headers: axum::http::HeaderMap = headers.collect();
+    standardwebhooks::Webhook::new(secret).unwrap().verify(body.as_bytes(), &headers).unwrap();
+    serde_json::from_str(body).unwrap()
 }

@@ -138,6 +138,18 @@ impl Server {
         (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
     }
 
+    /// Sends JSON; gives back the status and the body.
+    pub fn post(&self, path: &str, body: &str) -> (u16, String) {
+        let mut socket = connect(self.http);
+        let length = body.len();
+        write!(socket, "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
+            .unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
     /// Asks for a page until `wanted` says that it is what was waited for.
     pub fn page_when(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
         let mut waited = Duration::ZERO;
