@@ -69,9 +69,11 @@ impl Schedule {
             Answer::Nothing => None,
         };
         let Some(&planned) = self.0.get(attempt.max(1) as usize - 1) else { return Verdict::Dead };
-        let wait = asked.map_or(planned, |asked| asked.clamp(planned, planned.max(MOST_ASKED)));
         let chance = if (0.0..=1.0).contains(&chance) { chance } else { 0.5 };
-        Verdict::Again(wait.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0)))
+        let wait = planned.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0));
+        // Who asked for time gets all of it, and what he put off comes back apart too.
+        let asked = asked.map(|asked| asked.min(planned.max(MOST_ASKED)).mul_f64(1.0 + JITTER * chance));
+        Verdict::Again(asked.map_or(wait, |asked| asked.max(wait)))
     }
 }
 
@@ -135,9 +137,15 @@ mod tests {
     fn a_receiver_may_ask_for_more_time_but_not_for_ever() {
         let asked = |s| Answer::Status(503, Some(Duration::from_secs(s)));
         assert_eq!(verdict(asked(0), 1, 0.5), Verdict::Again(Duration::from_secs(5)));
-        assert_eq!(verdict(asked(60), 1, 0.5), Verdict::Again(Duration::from_secs(60)));
-        assert_eq!(verdict(asked(u64::MAX), 1, 0.5), Verdict::Again(MOST_ASKED));
-        assert_eq!(verdict(asked(u64::MAX), 5, 0.5), Verdict::Again(Duration::from_secs(7200)));
+        for (chance, wait) in [(0.0, 60), (0.5, 66), (1.0, 72)] {
+            assert_eq!(
+                verdict(asked(60), 1, chance),
+                Verdict::Again(Duration::from_secs(wait)),
+                "never less"
+            );
+        }
+        assert_eq!(verdict(asked(u64::MAX), 1, 0.0), Verdict::Again(MOST_ASKED));
+        assert_eq!(verdict(asked(u64::MAX), 5, 0.0), Verdict::Again(Duration::from_secs(7200)));
     }
 
     #[test]

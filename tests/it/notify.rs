@@ -2,10 +2,14 @@
 
 #[path = "notify/formats.rs"]
 mod formats;
+#[path = "notify/hostile.rs"]
+mod hostile;
 #[path = "notify/nodes.rs"]
 mod nodes;
 #[path = "notify/operator.rs"]
 mod operator;
+#[path = "notify/speed.rs"]
+mod speed;
 #[path = "notify/standing.rs"]
 mod standing;
 #[path = "notify/ways.rs"]
