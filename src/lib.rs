@@ -17,7 +17,7 @@
 //!
 //! | module | may import from the crate |
 //! |---|---|
-//! | event, config, observe, clock, caller, wire.rs, retry.rs | nothing |
+//! | event, config, observe, clock, caller, wire.rs, retry.rs, sign.rs | nothing |
 //! | call | event |
 //! | store | event, call, clock |
 //! | intake | event, call, store, clock |
