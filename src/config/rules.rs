@@ -18,6 +18,12 @@ const NOTICES: [&str; 8] = [
     "call.merged",
 ];
 
+/// The ways that a call goes.
+const DIRECTIONS: [&str; 4] = ["inbound", "outbound", "internal", "unknown"];
+
+/// What comes of a call, in the words of Asterisk's CDR.
+const DISPOSITIONS: [&str; 5] = ["ANSWERED", "NO ANSWER", "BUSY", "FAILED", "CONGESTION"];
+
 /// Whose things are that were made from this machine, without a token.
 pub const LOCAL: &str = "local";
 
@@ -200,9 +206,15 @@ pub fn complaints_of(endpoint: &Endpoint) -> Vec<String> {
     if let Some(why) = endpoint.secret.iter().find_map(|secret| signing_key(secret).err()) {
         refuse(why.to_owned());
     }
-    for notice in &endpoint.notices {
-        if !NOTICES.contains(&notice.as_str()) {
-            refuse(format!("no such notice: {notice}; there are {}", NOTICES.join(", ")));
+    // A word that no call has would have nothing told, and nobody would notice.
+    let words: [(&str, &[String], &[&str]); 3] = [
+        ("notice", &endpoint.notices, &NOTICES),
+        ("direction", &endpoint.direction, &DIRECTIONS),
+        ("disposition", &endpoint.disposition, &DISPOSITIONS),
+    ];
+    for (what, given, known) in words {
+        for word in given.iter().filter(|word| !known.contains(&word.as_str())) {
+            refuse(format!("no such {what}: {word}; there are {}", known.join(", ")));
         }
     }
     complaints
@@ -352,6 +364,15 @@ mod tests {
         assert!(
             complaints(|c| c.notify = vec![endpoint("a", "http://a/", "call.over")]).contains("call.over")
         );
+        for word in ["incoming", "NOANSWER"] {
+            let mut wrong = good.clone();
+            match word {
+                "incoming" => wrong.direction = vec![word.to_owned()],
+                _ => wrong.disposition = vec![word.to_owned()],
+            }
+            let said = complaints(|c| c.notify = vec![wrong]);
+            assert!(said.contains(word) && said.contains("there are"), "{said}");
+        }
     }
 
     #[test]
