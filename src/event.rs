@@ -426,6 +426,9 @@ impl fmt::Display for Kind {
 }
 
 impl Feed {
+    /// All there are.
+    pub const ALL: [Feed; 6] = [Feed::Agi, Feed::Spool, Feed::Push, Feed::Ami, Feed::Cdr, Feed::Cel];
+
     /// The feed's name as it is stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {

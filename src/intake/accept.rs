@@ -88,7 +88,7 @@ struct Drain {
 pub(super) struct Meters {
     queue: Gauge,
     batch: Histogram,
-    fresh: [(Feed, Counter); 3],
+    fresh: [(Feed, Counter); Feed::ALL.len()],
     duplicates: Counter,
 }
 
@@ -99,7 +99,7 @@ impl Meters {
         Meters {
             queue: gauge!("calljournal_accept_queue"),
             batch: histogram!("calljournal_accept_batch"),
-            fresh: [Feed::Agi, Feed::Spool, Feed::Push].map(fresh),
+            fresh: Feed::ALL.map(fresh),
             duplicates: counter!("calljournal_events_duplicate_total"),
         }
     }

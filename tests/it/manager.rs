@@ -91,6 +91,8 @@ fn a_call_that_only_ami_tells_of_is_kept_whole_and_nothing_is_sent_that_could_ch
     assert_eq!((&call["pbx"], &call["disposition"]), (&Value::from("ast22"), &Value::from("ANSWERED")));
     assert_eq!(call["answered_by"]["number"], "101");
     assert_eq!(call["hung_up_by"], "caller");
+    let (_, metrics) = server.page("/metrics");
+    assert!(metrics.contains("calljournal_events_accepted_total{feed=\"ami\"}"), "{metrics}");
     let (_, said) = server.stop();
     let heard = manager.heard.lock().unwrap().clone();
     let actions: Vec<&String> = heard.iter().filter(|line| line.starts_with("Action: ")).collect();
