@@ -28,8 +28,8 @@ pub(super) struct Receivers {
     configured: Vec<Endpoint>,
     subscribe: config::Subscribe,
     call: config::Call,
-    /// What was found the last time.
-    stored: Mutex<Vec<Subscribed>>,
+    /// What was found the last time, once it was looked for.
+    stored: Mutex<Option<Vec<Subscribed>>>,
     known: watch::Sender<Endpoints>,
 }
 
@@ -62,7 +62,7 @@ impl Receivers {
     /// Makes the list out of what is stored; whether it is another one.
     fn know(&self, found: Vec<Subscribed>) -> bool {
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        if *stored == found && !self.known.borrow().is_empty() {
+        if stored.as_ref() == Some(&found) {
             return false;
         }
         let mut all = self.configured.clone();
@@ -73,7 +73,7 @@ impl Receivers {
         subscribed.iter_mut().for_each(|endpoint| endpoint.inherit(&self.call));
         all.extend(subscribed);
         self.known.send_replace(Arc::new(all));
-        *stored = found;
+        *stored = Some(found);
         true
     }
 
