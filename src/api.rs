@@ -33,6 +33,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::caller;
 use crate::config::Token;
 use crate::observe::Metrics;
 use crate::store::StoreError;
@@ -176,15 +177,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or_default();
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.status, kind, format!("{body}\n")).into_response()
+        caller::problem(self.status, &self.detail)
     }
 }
 

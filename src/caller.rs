@@ -1,11 +1,12 @@
-//! Who sends an HTTP request, as far as its address and its headers can be trusted.
+//! Who sends an HTTP request, as far as its address and its headers can be trusted, and how one is turned away.
 //!
 //! Pure. Knows that proxies and browsers speak for others; knows neither routes nor what may be done.
 
 use std::net::IpAddr;
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 /// Headers of proxies: behind one, the peer's address says nothing.
@@ -38,6 +39,14 @@ pub fn same_secret(ours: &str, told: &str) -> bool {
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
+/// What is answered to who is turned away or asks for what cannot be, as RFC 9457 has it.
+#[must_use]
+pub fn problem(status: StatusCode, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
 }
 
 fn is_loopback(host: &HeaderValue) -> bool {

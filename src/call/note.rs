@@ -31,6 +31,12 @@ pub fn is_idle(note: &str) -> bool {
     note.starts_with("no change") || note.starts_with("duplicate")
 }
 
+/// Whether this stored note says that Asterisk's own record tells the call otherwise than it is told.
+#[must_use]
+pub fn is_disagreement(note: &str) -> bool {
+    note.contains("own record says") || note.contains("own record ends")
+}
+
 /// Tells a stored `note` in words that were made before; [`TEXTS`] must be among them. What has none of the forms
 /// stays as it is.
 #[must_use]

@@ -15,7 +15,7 @@ mod schema;
 
 pub use endpoint::{Auth, Bitrix24, Endpoint, Format, signing_key};
 pub use load::{Loaded, Refused, load};
-pub use rules::{LOCAL, complaints_of, is_plain_name};
+pub use rules::{LOCAL, NOTICES, complaints_of, is_plain_name};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

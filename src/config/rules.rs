@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::{Endpoint, Format, Loaded, signing_key};
 
 /// The notices that this version sends.
-const NOTICES: [&str; 8] = [
+pub const NOTICES: [&str; 8] = [
     "call.started",
     "call.ringing",
     "call.answered",

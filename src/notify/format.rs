@@ -163,6 +163,11 @@ pub fn complaints(endpoint: &Endpoint) -> Vec<String> {
     }
 }
 
+/// Under which name something is remembered: of the call itself, or of `from`, which became part of it.
+fn mark(name: &str, from: Option<&str>) -> String {
+    from.map_or_else(|| name.to_owned(), |from| format!("{from}/{name}"))
+}
+
 /// A post of JSON.
 fn post(url: String, body: &Value) -> Message {
     let headers = [("content-type", "application/json"), ("user-agent", USER_AGENT)];

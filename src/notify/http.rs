@@ -212,6 +212,12 @@ pub fn authorization(auth: &Auth) -> Result<Option<(HeaderName, HeaderValue)>, S
 }
 
 impl Reply {
+    /// Whether the receiver said that it has it.
+    #[must_use]
+    pub fn arrived(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
     /// There was no answer.
     #[must_use]
     pub fn nothing(what: String) -> Reply {

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use self::post::{Answer, Read, Route};
 use super::agi::complaints::Complaints;
-use crate::caller;
+use crate::caller::{self, problem};
 use crate::clock::{Clock, Stopwatch};
 use crate::config;
 use crate::event::Event;
@@ -224,10 +224,4 @@ fn counted(outcome: &'static str, answer: Answer) -> Answer {
 
 fn count(outcome: &'static str) {
     counter!(POSTS_TOTAL, "outcome" => outcome).increment(1);
-}
-
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{Group, Policy, Recent, Terms, grouped, held, read, settle};
+use crate::call::note;
 use crate::event::Event;
 use crate::store::calls;
 use crate::store::{Db, Lane, Store, StoreError, Writer, ledger};
@@ -174,8 +175,8 @@ fn compared(
         tally.same = 1;
         let ids: BTreeSet<i64> = group.fresh.iter().map(|(entry, _)| entry.id).collect();
         let noted = ledger::events_of(db, group.calls.iter().map(String::as_str))?;
-        let otherwise = |note: &String| note.contains("own record says") || note.contains("own record ends");
-        let disagrees = noted.iter().any(|e| ids.contains(&e.id) && e.note.as_ref().is_some_and(otherwise));
+        let otherwise = |note: Option<&str>| note.is_some_and(note::is_disagreement);
+        let disagrees = noted.iter().any(|e| ids.contains(&e.id) && otherwise(e.note.as_deref()));
         tally.disagree = usize::from(disagrees);
     } else {
         tally.corrected = 1;

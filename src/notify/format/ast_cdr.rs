@@ -51,7 +51,7 @@ pub(super) fn next(task: &Task<'_>) -> Result<Step, String> {
 
 /// These receivers answer 200 and say in the body what went wrong: `ERR: …` in a word, or the JSON of ast-cdr.
 pub(super) fn heard(task: &Task<'_>, reply: &Reply) -> Heard {
-    if !reply.status.is_some_and(|status| (200..300).contains(&status)) {
+    if !reply.arrived() {
         return Heard::default();
     }
     if let Some(means) = refusal(&reply.body) {

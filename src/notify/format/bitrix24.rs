@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::told::{self, Told, Way};
-use super::{Heard, Memory, Reply, Step, Task};
+use super::{Heard, Memory, Reply, Step, Task, mark};
 
 /// Under which name it is remembered what Bitrix24 knows of a call.
 const MARK: &str = "bitrix24";
@@ -95,9 +95,9 @@ pub(super) fn heard(task: &Task<'_>, reply: &Reply) -> Heard {
         Ok(_) => {}
         Err(means) => return Heard { means: Some(means), ..Heard::default() },
     }
-    let mark = ask.from.as_ref().map_or_else(|| MARK.to_owned(), |from| format!("{from}/{MARK}"));
+    let mark = mark(MARK, ask.from.as_deref());
     let remember: Vec<(String, String)> =
-        serde_json::to_string(&after).map(|value| vec![(mark.clone(), value)]).unwrap_or_default();
+        serde_json::to_string(&after).map(|value| vec![(mark, value)]).unwrap_or_default();
     let mut memory = task.memory.clone();
     memory.extend(remember.iter().cloned());
     let more = self::ask(&Task { memory: &memory, ..*task }).is_ok();
@@ -215,7 +215,7 @@ fn attach(task: &Task<'_>, told: Told<'_>, card: Card) -> Result<Ask, &'static s
 /// A call that was registered under a name of its own is finished when it became part of another one.
 fn merged(task: &Task<'_>, told: Told<'_>) -> Result<Ask, &'static str> {
     let (from, _) = told.merge().ok_or("which calls are one is not said")?;
-    let card = card(task.memory, &format!("{from}/{MARK}")).ok_or("Bitrix24 does not know it")?;
+    let card = card(task.memory, &mark(MARK, Some(from))).ok_or("Bitrix24 does not know it")?;
     let same = self::card(task.memory, MARK).is_some_and(|into| into.call_id == card.call_id);
     if card.finished || same {
         return Err("there is nothing to finish");

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Heard, Letter, Memory, Message, Reply, Step, Task};
-use crate::config::{Endpoint, Format};
+use crate::config::{Endpoint, Format, NOTICES};
 
 pub const CALL: &str = "01a20a7b-6e18-8000-813e-87c6f56c4166";
 
@@ -163,17 +163,7 @@ pub fn anything() -> impl Strategy<Value = Value> {
 
 /// A letter of any kind in which some of what is said of the call is anything at all.
 pub fn any_letter() -> impl Strategy<Value = Letter> {
-    let kinds = prop::sample::select(vec![
-        "call.started",
-        "call.ringing",
-        "call.answered",
-        "call.transferred",
-        "call.recorded",
-        "call.ended",
-        "call.corrected",
-        "call.merged",
-        "call.unheard-of",
-    ]);
+    let kinds = prop::sample::select([&NOTICES[..], &["call.unheard-of"]].concat());
     let keys = prop::sample::select(
         incoming().as_object().expect("an object").keys().cloned().chain(["from".into()]).collect::<Vec<_>>(),
     );

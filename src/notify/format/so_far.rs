@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Memory;
+use super::{Memory, mark};
 
 /// Under which name it is remembered.
 const MARK: &str = "told";
@@ -38,13 +38,12 @@ impl SoFar {
 
     /// What was told of `from`, which became part of the call after both had been told.
     pub fn of_merged(memory: &Memory, from: &str) -> Option<SoFar> {
-        read(memory, &format!("{from}/{MARK}"))
+        read(memory, &mark(MARK, Some(from)))
     }
 
     /// To be remembered of the call, or of `from`.
     pub fn kept(&self, from: Option<&str>) -> Vec<(String, String)> {
-        let mark = from.map_or_else(|| MARK.to_owned(), |from| format!("{from}/{MARK}"));
-        serde_json::to_string(self).map(|value| vec![(mark, value)]).unwrap_or_default()
+        serde_json::to_string(self).map(|value| vec![(mark(MARK, from), value)]).unwrap_or_default()
     }
 }
 

@@ -34,9 +34,10 @@ pub(super) fn next(task: &Task<'_>) -> Result<Step, String> {
 pub(super) fn body(task: &Task<'_>) -> Value {
     let mut body = task.letter.body.clone();
     if let Some(story) = body.get_mut("story").filter(|story| story.is_object()) {
+        // `ru`, `ru-RU` and `ru_RU.UTF-8` are one language; where it has no story, English is told.
         let locale = task.endpoint.locale.as_deref().unwrap_or_default();
-        let language =
-            if locale.get(..2).is_some_and(|tag| tag.eq_ignore_ascii_case("ru")) { "ru" } else { "en" };
+        let language = locale.split(['_', '-', '.', '@']).next().unwrap_or_default().to_ascii_lowercase();
+        let language = if story.get(&language).is_some() { language.as_str() } else { "en" };
         *story = story[language].take();
     }
     body

@@ -45,8 +45,7 @@ pub(super) fn next(task: &Task<'_>) -> Result<Step, String> {
 }
 
 pub(super) fn heard(task: &Task<'_>, reply: &Reply) -> Heard {
-    let arrived = reply.status.is_some_and(|status| (200..300).contains(&status));
-    let Some(event) = event(task).ok().filter(|_| arrived) else { return Heard::default() };
+    let Some(event) = event(task).ok().filter(|_| reply.arrived()) else { return Heard::default() };
     Heard { remember: event.after.kept(event.from.as_deref()), more: event.goes_on, means: None }
 }
 
