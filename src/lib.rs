@@ -22,10 +22,14 @@
 //! | store | event, call, clock |
 //! | intake | event, call, store, clock |
 //! | feed | event, intake, clock, config, caller |
+//! | database.rs | feed, event, store |
 //! | notify | store, clock, config |
 //! | api | store, event, call, config, notify, observe, clock, caller |
 //! | serve | everything |
 //! | cli | everything but api |
+//!
+//! `database.rs` is the feed that reads the databases Asterisk writes its records to, by [`store::foreign`]: the one
+//! feed that may see the store, and it sees no more of it than that.
 //!
 //! The same test holds that only `clock` asks for the present, only `store` knows diesel, and only a `wire.rs`
 //! knows nom.

@@ -31,11 +31,16 @@ const AHEAD: usize = 2;
 /// What is to be imported.
 #[derive(Debug, Clone, Args)]
 pub struct Import {
-    /// A file that Asterisk wrote: CDR or CEL, as CSV.
-    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    /// A file that Asterisk wrote (CDR or CEL, as CSV or SQLite), or the URL of a database that it writes to:
+    /// `sqlite:///var/log/asterisk/master.db`, `postgres://user:password@host/asterisk`.
+    #[arg(value_name = "FILE|URL", value_hint = ValueHint::AnyPath)]
     source: String,
     #[command(flatten)]
     how: How,
+    /// A table of a database, with its schema where need be; may be given more than once. Else `cdr` and `cel`,
+    /// whichever there are.
+    #[arg(long = "table", value_name = "NAME")]
+    tables: Vec<String>,
     /// The names of a file's columns in their order, where neither headings nor Asterisk's own arrangement tell.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     columns: Option<Vec<String>>,
@@ -95,7 +100,13 @@ pub async fn import(run: &Run<'_>, config: &Config, asked: &Import) -> anyhow::R
     let pbx = asked.pbx.clone().unwrap_or_else(|| config.pbx.default.clone());
     let reading = Reading { pbx, zone, at: run.now.timestamp() };
     let since = asked.how.since(&run.now)?;
-    let place = Place { name: asked.source.clone(), columns: asked.columns.clone(), since };
+    let place = Place {
+        name: asked.source.clone(),
+        columns: asked.columns.clone(),
+        tables: asked.tables.clone(),
+        zone_is_named: asked.timezone.is_some(),
+        since,
+    };
     let done = run.take_in(place, reading, asked.how.dry_run).await?;
     Ok((run.told(&done, asked.how.dry_run), done.tally.refused == 0))
 }

@@ -130,7 +130,7 @@ enum Command {
 
     /// Take in calls from Asterisk's own records: what a server that was away has missed, or the years before it.
     ///
-    /// Reads CDR and CEL, from CSV files. Calls that the journal does not have are added, as far as such
+    /// Reads CDR and CEL, from CSV files and from databases. Calls that the journal does not have are added, as far as such
     /// records tell; what it was told live is never overwritten. Each row counts once, however often it is read: an
     /// import that was stopped is started again. Nobody is notified of calls that are history.
     #[command(after_help = IMPORT_EXAMPLES)]
@@ -211,6 +211,9 @@ const IMPORT_EXAMPLES: &str = "\
 Examples:
   calljournal import /var/log/asterisk/cdr-csv/Master.csv --dry-run
   calljournal import /var/log/asterisk/cdr-csv/Master.csv --since 2026-01-01 --timezone UTC
+  calljournal import sqlite:///var/log/asterisk/master.db
+  calljournal import postgres://reader:password@dbhost/asterisk --since 30d
+  calljournal import postgres://dbhost/asterisk --table pbx.cdr --table pbx.cel
   calljournal import cel.csv --columns eventtype,eventtime,cidnum,cidname,exten,context,channame,appname,uniqueid,linkedid";
 
 const MAN_EXAMPLES: &str = "\

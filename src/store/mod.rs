@@ -14,6 +14,7 @@
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
 //! - [`follow`]: what happens while they look on
+//! - [`foreign`]: tables of somebody else's: not ours at all, but read with the same hands
 //!
 //! It knows what a call looks like and nothing of how one comes about. Every transaction has a name, under which
 //! errors and metrics speak of it.
@@ -25,6 +26,7 @@ pub mod delivery;
 pub mod endpoints;
 pub mod filter;
 pub mod follow;
+pub mod foreign;
 pub mod hold;
 pub mod keep;
 pub mod ledger;

@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path, access: Access) -> Result<SqliteConnection, Stor
     } else if !path.exists() {
         return Err(StoreError::Missing(path.to_owned()));
     }
-    let mut db = SqliteConnection::establish(&uri(path)).map_err(|e| failed(e.to_string()))?;
+    let mut db = SqliteConnection::establish(&uri(path, "rw")).map_err(|e| failed(e.to_string()))?;
     let set = |db: &mut SqliteConnection, sql: String| {
         db.batch_execute(&sql).map_err(|e| failed(format!("{sql}: {e}")))
     };
@@ -79,11 +79,11 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// `mode=rw`: the file is there by now, and SQLite shall not make one where it has vanished.
-fn uri(path: &Path) -> String {
+/// The `mode` is never one in which SQLite makes a file: it is there by now, or has vanished.
+pub(super) fn uri(path: &Path, mode: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
-    format!("file:{}?mode=rw", utf8_percent_encode(&path.to_string_lossy(), SPECIAL))
+    format!("file:{}?mode={mode}", utf8_percent_encode(&path.to_string_lossy(), SPECIAL))
 }
 
 fn to_wal(db: &mut SqliteConnection) -> QueryResult<()> {
@@ -123,6 +123,6 @@ mod tests {
 
     #[test]
     fn a_path_keeps_its_special_characters() {
-        assert_eq!(uri(Path::new("/a b/50%?#.db")), "file:/a%20b/50%25%3F%23.db?mode=rw");
+        assert_eq!(uri(Path::new("/a b/50%?#.db"), "rw"), "file:/a%20b/50%25%3F%23.db?mode=rw");
     }
 }

@@ -20,6 +20,7 @@ mod outage;
 #[path = "both.rs"]
 mod postgres;
 mod recorded;
+mod records;
 mod schema;
 #[path = "both.rs"]
 mod sqlite;

@@ -2,19 +2,23 @@
 //!
 //! - [`row`]: a row by the names of its columns, to an event (pure)
 //! - [`file`]: `Master.csv`, `cel-custom` and whatever else is CSV
+//! - [`database`]: the tables `cdr` and `cel`, in whatever database Asterisk was told to write to
 //! - [`Source`]: which of them, from what was typed
 //!
 //! Rows come in portions of a bounded size, so that a year takes the memory of a minute.
 
+pub mod database;
 pub mod file;
 pub mod row;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::event::Event;
-use row::{Layout, Reading};
+use row::{Layout, Reading, Unreadable};
 
 /// Rows that were read.
 #[derive(Debug, Default)]
@@ -29,8 +33,12 @@ pub struct Portion {
 
 impl Portion {
     fn put(&mut self, layout: &Layout, cells: &[&[u8]], reading: &Reading) {
+        self.count(layout.event(cells, reading));
+    }
+
+    fn count(&mut self, read: Result<Event, Unreadable>) {
         self.rows += 1;
-        match layout.event(cells, reading) {
+        match read {
             Ok(event) => self.events.push(event),
             Err(_) => self.unreadable += 1,
         }
@@ -62,25 +70,44 @@ pub struct Place {
     pub name: String,
     /// The names of a file's columns, where they are arranged as an administrator wanted.
     pub columns: Option<Vec<String>>,
+    /// The tables of a database; where none is named, `cdr` and `cel`, whichever there are.
+    pub tables: Vec<String>,
+    /// Somebody said in which zone its times were written: those that a database keeps with a zone are then read as
+    /// they were written, since it is the database that put the zone to them.
+    pub zone_is_named: bool,
     /// The rows that are wanted: from then on.
     pub since: Option<Timestamp>,
 }
 
 impl Place {
-    /// Its name as it may be shown: of a URL without user and password.
+    /// Its name as it may be shown: of a URL without user and password, nor parameters, which may hold one too.
     #[must_use]
     pub fn shown(&self) -> String {
-        match (self.name.split_once("://"), self.name.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
-            _ => self.name.clone(),
+        let Some((scheme, rest)) = self.name.split_once("://").filter(|(scheme, _)| *scheme != "sqlite")
+        else {
+            return self.name.clone();
+        };
+        let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        if login.contains('?') {
+            return format!("{scheme}://…");
         }
+        format!("{scheme}://{}", place.split('?').next().unwrap_or_default())
+    }
+
+    fn is_database(&self) -> bool {
+        const SQLITE: &[u8] = b"SQLite format 3\0";
+        let mut begins = [0; SQLITE.len()];
+        let read = File::open(&self.name).and_then(|mut file| file.read_exact(&mut begins));
+        self.name.contains("://") || (read.is_ok() && begins == SQLITE)
     }
 }
 
 /// Records that are being read.
 pub enum Source {
     /// A file of CSV.
-    Csv(file::Csv),
+    Csv(Box<file::Csv>),
+    /// Tables of a database.
+    Database(database::Tables),
 }
 
 impl Source {
@@ -89,7 +116,11 @@ impl Source {
     /// # Errors
     /// [`Broken`], in words for who named it.
     pub fn open(place: &Place) -> Result<Source, Broken> {
-        Ok(Source::Csv(file::Csv::open(Path::new(&place.name), place.columns.as_deref())?))
+        if place.is_database() {
+            return database::Tables::open(place).map(Source::Database);
+        }
+        let csv = file::Csv::open(Path::new(&place.name), place.columns.as_deref())?;
+        Ok(Source::Csv(Box::new(csv)))
     }
 
     /// The next rows, `most` at most; `None` behind the last. Blocks.
@@ -99,6 +130,7 @@ impl Source {
     pub fn next(&mut self, most: usize, reading: &Reading) -> Result<Option<Portion>, Broken> {
         match self {
             Source::Csv(csv) => csv.next(most, reading),
+            Source::Database(tables) => tables.next(most, reading),
         }
     }
 
@@ -107,6 +139,7 @@ impl Source {
     pub fn progress(&self) -> (u64, u64) {
         match self {
             Source::Csv(csv) => csv.progress(),
+            Source::Database(tables) => tables.progress(),
         }
     }
 }
@@ -123,4 +156,25 @@ pub fn shifted(events: &[Event]) -> Option<SignedDuration> {
     let middle = *off.get(off.len() / 2)?;
     let quarters = (middle + QUARTER / 2).div_euclid(QUARTER);
     (quarters != 0).then(|| SignedDuration::from_secs(quarters * QUARTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_user_password_and_parameters() {
+        for (name, shown) in [
+            ("postgres://asterisk:geheim@db/asterisk", "postgres://db/asterisk"),
+            ("postgres://asterisk:ge?heim@db/asterisk", "postgres://…"),
+            ("postgres://db/asterisk?password=geheim", "postgres://db/asterisk"),
+            ("postgres://u:p@db/asterisk?password=ge@heim", "postgres://…"),
+            ("mysql://asterisk:geheim@db/asteriskcdrdb", "mysql://db/asteriskcdrdb"),
+            ("sqlite:///var/log/a@b.db", "sqlite:///var/log/a@b.db"),
+            ("/var/log/a?b@c.csv", "/var/log/a?b@c.csv"),
+        ] {
+            let place = Place { name: name.to_owned(), ..Place::default() };
+            assert_eq!(place.shown(), shown);
+        }
+    }
 }

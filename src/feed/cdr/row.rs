@@ -141,6 +141,22 @@ impl Layout {
         self.width
     }
 
+    /// Whether anything is told of a column of this name.
+    #[must_use]
+    pub fn uses(name: &str) -> bool {
+        known(name).is_some()
+    }
+
+    /// Where the time of a row is.
+    #[must_use]
+    pub fn time(&self) -> Option<usize> {
+        let name = match self.sort {
+            Sort::Cdr => "start",
+            Sort::Cel => "eventtime",
+        };
+        self.places.get(name).copied()
+    }
+
     /// Whether a cell is a name of a column, as in the first line of a file that has headings.
     #[must_use]
     pub fn is_name(cell: &str) -> bool {
@@ -225,6 +241,9 @@ impl Row<'_> {
             ("num", "cnum"),
             ("name", "cnam"),
         ]);
+        if !self.layout.places.contains_key("src") {
+            facts.extend(facts.get("clid").and_then(|clid| number(clid)).map(|src| ("src".to_owned(), src)));
+        }
         if let Some(word) = facts.get_mut("disposition") {
             *word = disposition(word).to_owned();
         }
@@ -244,7 +263,6 @@ impl Row<'_> {
             length.as_deref().unwrap_or_default(),
             &channel,
             fact("dstchannel"),
-            fact("dst"),
             fact("disposition"),
         ]);
         // `cdr_csv` writes no uniqueid unless it is told to: then each row is a call of its own.
@@ -256,7 +274,8 @@ impl Row<'_> {
 
     fn cel(&self) -> Result<Event, Unreadable> {
         let uid = self.text("uniqueid").ok_or(Unreadable::Channel)?;
-        let what = self.text("eventtype").ok_or(Unreadable::Event)?.to_ascii_uppercase();
+        let what = self.text("eventtype").ok_or(Unreadable::Event)?;
+        let what = happened(&what).to_ascii_uppercase();
         let at = self.time("eventtime", event::born(&uid)).ok_or(Unreadable::Time)?;
         let linkedid = self.text("linkedid").unwrap_or_else(|| uid.clone());
         let channel = self.text("channel").unwrap_or_default();
@@ -405,6 +424,37 @@ fn disposition(word: &str) -> &str {
     }
 }
 
+/// A database may have the number of an event in place of its name, as Asterisk counts them since version 12.
+fn happened(word: &str) -> &str {
+    match word {
+        "1" => "CHAN_START",
+        "2" => "CHAN_END",
+        "3" => "HANGUP",
+        "4" => "ANSWER",
+        "5" => "APP_START",
+        "6" => "APP_END",
+        "7" => "BRIDGE_ENTER",
+        "8" => "BRIDGE_EXIT",
+        "9" => "PARK_START",
+        "10" => "PARK_END",
+        "11" => "BLINDTRANSFER",
+        "12" => "ATTENDEDTRANSFER",
+        "13" => "USER_DEFINED",
+        "14" => "LINKEDID_END",
+        "15" => "PICKUP",
+        "16" => "FORWARD",
+        "17" => "LOCAL_OPTIMIZE",
+        "18" => "LOCAL_OPTIMIZE_BEGIN",
+        word => word,
+    }
+}
+
+/// The number of `"Ivan" <79190000000>`: the sample of `cdr_sqlite3_custom` has no column of its own for it.
+fn number(clid: &str) -> Option<String> {
+    let (_, number) = clid.strip_suffix('>')?.rsplit_once('<')?;
+    Some(number.to_owned()).filter(|number| !number.is_empty())
+}
+
 fn is_answered(word: &str) -> bool {
     disposition(word).eq_ignore_ascii_case("ANSWERED")
 }
@@ -440,4 +490,75 @@ fn token(sort: &str, uid: &str, rank: &str, hash: &str) -> Token {
         uid.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(60).collect();
     #[allow(clippy::expect_used)] // filtered and cut in the lines above
     Token::try_from(format!("{sort}-{plain}-{rank}-{hash}")).expect("a token's own letters")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(names: &[&str], cells: &[&str]) -> Result<Event, Unreadable> {
+        let reading = Reading {
+            pbx: "test".to_owned(),
+            zone: TimeZone::get("Europe/Berlin").unwrap(),
+            at: "2026-11-27T00:00:00Z".parse().unwrap(),
+        };
+        let cells: Vec<&[u8]> = cells.iter().map(|cell| cell.as_bytes()).collect();
+        Layout::of(names).unwrap().event(&cells, &reading)
+    }
+
+    #[test]
+    fn a_time_is_read_however_a_database_writes_it() {
+        for (text, at) in [
+            ("2026-11-26 01:16:25", "2026-11-26T00:16:25Z"),
+            ("2026-11-26 01:16:25.125", "2026-11-26T00:16:25.125Z"),
+            ("2026-11-26T01:16:25", "2026-11-26T00:16:25Z"),
+            ("2026-11-26 00:16:25+00", "2026-11-26T00:16:25Z"),
+            ("2026-11-26 09:16:25.125+09", "2026-11-26T00:16:25.125Z"),
+            ("2026-11-26 05:46:25+05:30", "2026-11-26T00:16:25Z"),
+            ("1795652185", "2026-11-26T00:16:25Z"),
+            ("1795652185.125", "2026-11-26T00:16:25.125Z"),
+        ] {
+            let event = read(&["calldate", "channel"], &[text, "PJSIP/101-1"]);
+            assert_eq!(event.unwrap().at, at.parse::<Timestamp>().unwrap(), "{text}");
+        }
+        for never in
+            ["", "0000-00-00 00:00:00", "1970-01-01 00:00:00", "infinity", "-1", "2031-01-01 00:00:00"]
+        {
+            let event = read(&["calldate", "channel"], &[never, "PJSIP/101-1"]);
+            assert_eq!(event.unwrap_err(), Unreadable::Time, "{never}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_place_of_a_word_means_the_word() {
+        let of = |what: &str| {
+            let names = ["eventtype", "eventtime", "uniqueid", "channame"];
+            read(&names, &[what, "1795652185", "1795652185.0", "PJSIP/101-1"]).unwrap()
+        };
+        for (number, word) in [("1", "CHAN_START"), ("3", "HANGUP"), ("4", "ANSWER"), ("14", "LINKEDID_END")]
+        {
+            assert_eq!(of(number), of(word));
+        }
+        assert_eq!((of("3").kind, of("77").kind), (Kind::Hangup, Kind::Note));
+        let names = ["calldate", "channel", "disposition"];
+        let row = |word: &str| read(&names, &["1795652185", "PJSIP/101-1", word]).unwrap();
+        assert_eq!(row("8"), row("ANSWERED"));
+    }
+
+    #[test]
+    fn who_called_is_taken_from_the_name_and_number_where_no_column_has_the_number() {
+        let src = |clid: &str| {
+            let event = read(&["calldate", "channel", "clid"], &["1795652185", "PJSIP/101-1", clid]);
+            event.unwrap().fact("src").map(ToOwned::to_owned)
+        };
+        assert_eq!(src("\"Ivan\" <79190000000>").as_deref(), Some("79190000000"));
+        assert_eq!(src("\"<7>\" <101>").as_deref(), Some("101"));
+        for none in ["", "Ivan", "\"Ivan\" <>", "101"] {
+            assert_eq!(src(none), None, "{none}");
+        }
+        let names = ["calldate", "channel", "clid", "src"];
+        let event = read(&names, &["1795652185", "PJSIP/101-1", "\"Ivan\" <101>", ""]);
+        assert_eq!(event.unwrap().fact("src"), None, "the column says that there is none");
+    }
 }
