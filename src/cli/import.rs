@@ -32,7 +32,8 @@ const AHEAD: usize = 2;
 #[derive(Debug, Clone, Args)]
 pub struct Import {
     /// A file that Asterisk wrote (CDR or CEL, as CSV or SQLite), or the URL of a database that it writes to:
-    /// `sqlite:///var/log/asterisk/master.db`, `postgres://user:password@host/asterisk`.
+    /// `mysql://user:password@host/asteriskcdrdb`, `postgres://user:password@host/asterisk`,
+    /// `sqlite:///var/log/asterisk/master.db`.
     #[arg(value_name = "FILE|URL", value_hint = ValueHint::AnyPath)]
     source: String,
     #[command(flatten)]

@@ -211,6 +211,7 @@ const IMPORT_EXAMPLES: &str = "\
 Examples:
   calljournal import /var/log/asterisk/cdr-csv/Master.csv --dry-run
   calljournal import /var/log/asterisk/cdr-csv/Master.csv --since 2026-01-01 --timezone UTC
+  calljournal import mysql://reader:password@localhost/asteriskcdrdb --dry-run
   calljournal import sqlite:///var/log/asterisk/master.db
   calljournal import postgres://reader:password@dbhost/asterisk --since 30d
   calljournal import postgres://dbhost/asterisk --table pbx.cdr --table pbx.cel

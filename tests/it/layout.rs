@@ -205,7 +205,7 @@ fn trespasses(file: &Path, text: &str, table: &BTreeMap<String, May>) -> Vec<Str
                 && !code[at + word.len()..].starts_with(|c: char| c.is_alphanumeric())
         })
     };
-    if top != "store" && (knows("diesel") || knows("libsqlite3_sys")) {
+    if top != "store" && ["diesel", "libsqlite3_sys", "mysql"].iter().any(|word| knows(word)) {
         say("knows diesel: ask the store".to_owned());
     }
     if name != "wire.rs" && knows("nom") {

@@ -13,6 +13,7 @@ mod formats;
 mod freepbx;
 mod layout;
 mod libraries;
+mod mariadb;
 mod model;
 mod nodes;
 mod notices;

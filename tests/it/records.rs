@@ -5,6 +5,8 @@
 
 #[path = "records/hostile.rs"]
 mod hostile;
+#[path = "records/mariadb.rs"]
+mod mariadb;
 #[path = "records/postgres.rs"]
 mod postgres;
 #[path = "records/sqlite.rs"]
@@ -108,6 +110,14 @@ impl Table {
             format!("INSERT INTO {table} ({}) VALUES ({});\n", names.join(", "), cells.join(", "))
         };
         self.rows.iter().map(row).collect()
+    }
+
+    /// A file of it, with headings.
+    fn file(&self, path: &Path) {
+        let mut out = csv::Writer::from_path(path).unwrap();
+        out.write_record(&self.columns).unwrap();
+        self.rows.iter().for_each(|row| out.write_record(row).unwrap());
+        out.flush().unwrap();
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! - [`sqlite`]: a file
 //! - [`postgres`]: a server
+//! - [`mysql`]: a server, of MariaDB or of MySQL
 //!
 //! Knows how to read a table without being in the way of who writes it, and nothing of what its rows mean. A cell
 //! comes as the bytes of its text, cut at [`LONGEST`]: what it was (a number, a time, text) is for the reader to see.
 //! Which tables and columns there are is asked first, and only such names, quoted, are put into a statement.
 
+mod mysql;
 mod postgres;
 mod sqlite;
 
@@ -36,9 +38,9 @@ pub type Row = Vec<Option<Vec<u8>>>;
 pub enum ForeignError {
     /// Not a database that can be read.
     #[error(
-        "this is no database that can be read: write sqlite:///var/log/asterisk/master.db or \
-         postgres://user:password@host/database, where special characters of the password are \
-         percent-encoded (@ as %40)"
+        "this is no database that can be read: write sqlite:///var/log/asterisk/master.db, \
+         mysql://user:password@host/asteriskcdrdb or postgres://user:password@host/database, where special \
+         characters of the password are percent-encoded (@ as %40)"
     )]
     Url,
     /// There is no way in.
@@ -89,6 +91,8 @@ pub enum Database {
     Sqlite(sqlite::File),
     /// A PostgreSQL server.
     Postgres(postgres::Server),
+    /// A MariaDB or MySQL server.
+    Mysql(mysql::Server),
 }
 
 impl Database {
@@ -97,6 +101,9 @@ impl Database {
     /// # Errors
     /// [`ForeignError::Url`] and [`ForeignError::Open`].
     pub fn open(url: &str) -> Result<Database, ForeignError> {
+        if let Some(("mysql" | "mariadb", rest)) = url.split_once("://") {
+            return mysql::Server::open(rest).map(Database::Mysql);
+        }
         match Place::of(url).map_err(|_| ForeignError::Url)? {
             Place::File(path) => sqlite::File::open(&path).map(Database::Sqlite),
             Place::Server(server) => postgres::Server::open(&server).map(Database::Postgres),
@@ -111,6 +118,7 @@ impl Database {
         match self {
             Database::Sqlite(file) => file.columns(table),
             Database::Postgres(server) => server.columns(table),
+            Database::Mysql(server) => server.columns(table),
         }
     }
 
@@ -119,6 +127,7 @@ impl Database {
         let there = match self {
             Database::Sqlite(file) => file.tables(),
             Database::Postgres(server) => server.tables(),
+            Database::Mysql(server) => server.tables(),
         };
         match there {
             Ok(there) => ForeignError::NoTable { asked: table.to_owned(), there },
@@ -134,6 +143,7 @@ impl Database {
         Ok(match self {
             Database::Sqlite(file) => Rows::Sqlite(file.read(table, wanted)?),
             Database::Postgres(server) => Rows::Postgres(server.read(table, wanted)?),
+            Database::Mysql(server) => Rows::Mysql(server.read(table, wanted)?),
         })
     }
 }
@@ -144,6 +154,8 @@ pub enum Rows {
     Sqlite(sqlite::Pages),
     /// Of a PostgreSQL server.
     Postgres(postgres::Cursor),
+    /// Of a MariaDB or MySQL server.
+    Mysql(mysql::Pages),
 }
 
 impl Rows {
@@ -155,6 +167,7 @@ impl Rows {
         match self {
             Rows::Sqlite(pages) => pages.more(),
             Rows::Postgres(cursor) => cursor.more(),
+            Rows::Mysql(pages) => pages.more(),
         }
     }
 
@@ -164,6 +177,7 @@ impl Rows {
         match self {
             Rows::Sqlite(pages) => pages.progress(),
             Rows::Postgres(cursor) => cursor.progress(),
+            Rows::Mysql(pages) => pages.progress(),
         }
     }
 }

@@ -9,14 +9,19 @@ use diesel::{Connection, PgConnection, SqliteConnection};
 use super::bare;
 use crate::cluster;
 
-/// All that is read at `url`, and how many rows were nothing.
-fn read(url: &str) -> (Vec<Event>, usize) {
-    let mut source = Source::open(&Place { name: url.to_owned(), ..Place::default() }).unwrap();
-    let reading = Reading {
+/// As by somebody in UTC, a day after Asterisk wrote what is in the tests.
+pub fn reading() -> Reading {
+    Reading {
         pbx: "default".to_owned(),
         zone: jiff::tz::TimeZone::UTC,
         at: "2026-11-27T00:00:00Z".parse().unwrap(),
-    };
+    }
+}
+
+/// All that is read at `url`, and how many rows were nothing.
+pub fn read(url: &str) -> (Vec<Event>, usize) {
+    let mut source = Source::open(&Place { name: url.to_owned(), ..Place::default() }).unwrap();
+    let reading = reading();
     let (mut events, mut unreadable) = (Vec::new(), 0);
     while let Some(portion) = source.next(7, &reading).unwrap() {
         assert!(portion.rows <= 7);

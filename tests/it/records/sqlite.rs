@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use calljournal::feed::cdr::row::Reading;
 use calljournal::feed::cdr::{Place, Source};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
@@ -81,11 +80,7 @@ fn asterisk_writes_while_its_file_is_read_and_what_it_adds_meanwhile_is_left_for
     let table = Table::cel();
     let master = master(dir.path(), &[("cel", &table)]);
     let mut source = Source::open(&Place { name: url(&master), ..Place::default() }).unwrap();
-    let reading = Reading {
-        pbx: "default".to_owned(),
-        zone: jiff::tz::TimeZone::UTC,
-        at: "2026-11-27T00:00:00Z".parse().unwrap(),
-    };
+    let reading = super::hostile::reading();
     let first = source.next(10, &reading).unwrap().unwrap();
     assert_eq!(first.rows, 10);
     // Without patience: it waits for nobody.
