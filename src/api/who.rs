@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem;
 use crate::caller;
-use crate::config::{LOCAL, Token};
+use crate::config::{LOCAL, Right, Token};
 
 /// Who asks, as a route finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub async fn admit(State(tokens): State<Arc<Vec<Token>>>, mut request: Request, 
     let who = match caller::bearer(headers) {
         Some(told) => {
             let holder = tokens.iter().find(|token| caller::same_secret(token.secret.reveal(), told));
+            if holder.is_some_and(|token| !token.may.contains(&Right::Subscribe)) {
+                let detail = "this token is good for other things: [[token]] may has no \"subscribe\"";
+                return problem(StatusCode::FORBIDDEN, detail).into_response();
+            }
             holder.map(|token| Who::Holder(token.name.clone()))
         }
         None => peer.filter(|peer| caller::is_local(*peer, headers)).map(|_| Who::Local),

@@ -99,6 +99,29 @@ exported = { $count ->
    *[other] { $count } calls are in { $file }
 }
 
+# What `spool send` did
+send-events = { $count ->
+    [0] No new event was there to send.
+    [one] { $count } event was sent.
+   *[other] { $count } events were sent.
+}
+send-known = { $count ->
+    [one] { $count } event was known to the server already.
+   *[other] { $count } events were known to the server already.
+}
+send-garbage = { $count ->
+    [one] { $count } byte was no event; the server's log says why.
+   *[other] { $count } bytes were no event; the server's log says why.
+}
+send-half = { $count ->
+    [one] { $count } line was never completed and is given up.
+   *[other] { $count } lines were never completed and are given up.
+}
+send-deleted = { $count ->
+    [one] { $count } file that the server has wholly was deleted.
+   *[other] { $count } files that the server has wholly were deleted.
+}
+
 # import
 import-rows = { $count ->
     [one] One row read.

@@ -17,6 +17,7 @@ mod paper;
 mod sample;
 mod show;
 mod simulate;
+mod spool;
 mod tail;
 mod when;
 
@@ -143,6 +144,15 @@ enum Command {
     /// all of them out again.
     #[command(after_help = SIMULATE_EXAMPLES)]
     Simulate(simulate::Play),
+
+    /// Bring the spool of a host where only Asterisk runs to a server elsewhere.
+    #[command(
+        after_help = "Example:\n  calljournal spool send --to https://journal.example.com --token-file FILE"
+    )]
+    Spool {
+        #[command(subcommand)]
+        what: spool::Spool,
+    },
 
     /// See whether configuration, ports, database and spool are in order, and what to do where not.
     #[command(after_help = CHECK_EXAMPLES)]
@@ -311,6 +321,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 let (text, well) = runtime()?.block_on(played)?;
                 Answer { text, well }
             }
+        }
+        Command::Spool { what: spool::Spool::Send(asked) } => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            let dir = &loaded.config.spool.dir;
+            runtime()?
+                .block_on(async { spool::send(&asked, dir, &paper, &stopped()?, &Clock::system()).await })?
+                .into()
         }
         Command::Import(asked) => {
             let loaded = load(file)?;

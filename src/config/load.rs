@@ -16,7 +16,7 @@ use super::Config;
 use super::schema::{PREFIX, Schema, defaults, did_you_mean, nearest};
 
 /// Variables of other use that carry our prefix: names the file, see the command line.
-const NOT_KEYS: [&str; 1] = ["CALLJOURNAL_CONFIG"];
+const NOT_KEYS: [&str; 3] = ["CALLJOURNAL_CONFIG", "CALLJOURNAL_SEND_TO", "CALLJOURNAL_SEND_TOKEN"];
 
 /// A configuration, and where each setting of it came from.
 #[derive(Debug, Clone, Default)]

@@ -283,6 +283,23 @@ pub struct Token {
     pub name: String,
     /// What is sent as `Authorization: Bearer`.
     pub secret: Secret,
+    /// What it lets its holder do.
+    #[serde(default = "subscribing")]
+    pub may: Vec<Right>,
+}
+
+/// What a token may be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// To ask to be told of calls.
+    Subscribe,
+    /// To bring the spool of another host.
+    Spool,
+}
+
+fn subscribing() -> Vec<Right> {
+    vec![Right::Subscribe]
 }
 
 /// A text that never appears in a log, an error or a debug print.

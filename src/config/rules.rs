@@ -155,6 +155,9 @@ fn check_tokens(loaded: &Loaded, complaints: &mut Vec<String>) {
         if !names.insert(name) {
             refuse("there are two of this name; give each its own");
         }
+        if token.may.is_empty() {
+            refuse("may must name what it is good for: \"subscribe\", \"spool\"");
+        }
         if token.secret.reveal().len() < 16 || token.secret.reveal().contains(char::is_whitespace) {
             refuse("secret must have 16 characters or more and no spaces: openssl rand -hex 16");
         }
@@ -332,6 +335,7 @@ mod tests {
         let token = |name: &str, secret: &str| super::super::Token {
             name: name.into(),
             secret: super::super::Secret::new(secret),
+            may: vec![super::super::Right::Spool],
         };
         let good = token("crm", "0123456789abcdef");
         assert_eq!(complaints(|c| c.token = vec![good.clone()]), "");
@@ -339,6 +343,8 @@ mod tests {
         for bad in [token("crm", "short"), token("crm", "0123456789 abcdef")] {
             assert!(complaints(|c| c.token = vec![bad]).contains("secret must"));
         }
+        let useless = super::super::Token { may: Vec::new(), ..good.clone() };
+        assert!(complaints(|c| c.token = vec![useless]).contains("may must name"));
         for name in ["", "local", "a b", "../x", &"a".repeat(65)] {
             assert!(complaints(|c| c.token = vec![token(name, "0123456789abcdef")]).contains("name must"));
         }

@@ -16,7 +16,8 @@ use super::Inner;
 use crate::clock::Stopwatch;
 use crate::event::{Event, Feed};
 use crate::store::ledger::SpoolMark;
-use crate::store::{Db, Lane, Store, StoreError, Writer, ledger};
+use crate::store::sent::SentMark;
+use crate::store::{Db, Lane, Store, StoreError, Writer, ledger, sent};
 
 /// Events in one transaction; more brought nothing where it was measured.
 const BATCH: usize = 512;
@@ -34,6 +35,36 @@ pub struct Receipt {
     pub fresh: usize,
     /// In the log already, told before by this or another feed.
     pub duplicates: usize,
+}
+
+/// How far a spool file is taken in, with the events that it is handed in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// A file of this machine.
+    Here(SpoolMark),
+    /// One of another host.
+    Sent(SentMark),
+}
+
+impl From<SpoolMark> for Mark {
+    fn from(mark: SpoolMark) -> Mark {
+        Mark::Here(mark)
+    }
+}
+
+impl From<SentMark> for Mark {
+    fn from(mark: SentMark) -> Mark {
+        Mark::Sent(mark)
+    }
+}
+
+impl Mark {
+    fn remember(&self, db: &mut Db) -> Result<(), StoreError> {
+        match self {
+            Mark::Here(mark) => ledger::mark(db, mark),
+            Mark::Sent(mark) => sent::mark(db, mark),
+        }
+    }
 }
 
 /// Why events were not appended.
@@ -69,7 +100,7 @@ pub(super) struct Waiting {
 
 struct Request {
     events: Vec<Event>,
-    mark: Option<SpoolMark>,
+    mark: Option<Mark>,
     bytes: usize,
     since: Stopwatch,
     answer: oneshot::Sender<Result<Receipt, Refused>>,
@@ -117,7 +148,7 @@ impl Meters {
 pub(super) async fn accept(
     inner: &Inner,
     events: Vec<Event>,
-    mark: Option<SpoolMark>,
+    mark: Option<Mark>,
 ) -> Result<Receipt, Refused> {
     if events.is_empty() && mark.is_none() {
         return Ok(Receipt::default());
@@ -316,7 +347,7 @@ fn append(db: &mut Db, requests: &[Request]) -> Result<Vec<Receipt>, StoreError>
     let events: Vec<&Event> = requests.iter().flat_map(|r| &r.events).collect();
     let mut fresh = ledger::append(db, &events)?.into_iter();
     for mark in requests.iter().filter_map(|r| r.mark.as_ref()) {
-        ledger::mark(db, mark)?;
+        mark.remember(db)?;
     }
     let receipt = |request: &Request| {
         let new = fresh.by_ref().take(request.events.len()).filter(|fresh| *fresh).count();
@@ -346,7 +377,7 @@ fn one_by_one(writer: &mut Writer, request: Request, meters: &Meters) {
     }
     meters.count(&request, receipt);
     let moved = request.mark.as_ref().filter(|_| !whole.is_passing());
-    let answer = match moved.map(|mark| writer.tx("accept mark", |db| ledger::mark(db, mark))) {
+    let answer = match moved.map(|mark| writer.tx("accept mark", |db| mark.remember(db))) {
         Some(Ok(())) => Ok(receipt),
         Some(Err(e)) => Err(Refused::Store(e.to_string())),
         None => Err(Refused::Store(whole.to_string())),

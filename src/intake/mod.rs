@@ -37,8 +37,9 @@ use crate::call::{Numbering, Rules};
 use crate::clock::Clock;
 use crate::event::{Asked, Event, Feed};
 pub use crate::store::ledger::SpoolMark;
-use crate::store::{Lane, Store, StoreError, ledger};
-pub use accept::{Receipt, Refused};
+pub use crate::store::sent::{SentFile, SentMark};
+use crate::store::{Lane, Store, StoreError, ledger, sent};
+pub use accept::{Mark, Receipt, Refused};
 use living::{Finding, Living, Question};
 pub use settle::history;
 pub use wanting::Subscription;
@@ -188,9 +189,9 @@ impl Intake {
     ///
     /// # Errors
     /// As [`Intake::accept`]; the mark then stays where it was.
-    pub async fn accept_marked(&self, events: Vec<Event>, mark: SpoolMark) -> Result<Receipt, Refused> {
+    pub async fn accept_marked(&self, events: Vec<Event>, mark: impl Into<Mark>) -> Result<Receipt, Refused> {
         self.inner.hear(&events);
-        accept::accept(&self.inner, events, Some(mark)).await
+        accept::accept(&self.inner, events, Some(mark.into())).await
     }
 
     /// Hears of an event, and tells what its pbx is to be asked in the session that told it; mostly nothing.
@@ -244,6 +245,14 @@ impl Intake {
     /// When the database cannot be read.
     pub async fn spool_marks(&self) -> Result<Vec<SpoolMark>, StoreError> {
         self.inner.store.read("spool marks", ledger::marks).await
+    }
+
+    /// How far a spool file of another host is taken in: bytes, and how many of them were no event.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn sent_so_far(&self, file: SentFile) -> Result<(u64, u64), StoreError> {
+        self.inner.store.read("sent mark", move |db| sent::of(db, &file)).await
     }
 
     /// Forgets a spool file that is gone.

@@ -13,7 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER};
+use hyper::http::request::Builder;
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Error as ClientError;
@@ -138,11 +139,43 @@ impl Client {
             Ok(to) => to,
             Err(reason) => return Reply::wrong(reason),
         };
+        let body = Bytes::from(message.body);
+        let request = Request::builder().method(message.method.as_str());
+        let request =
+            message.headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        self.exchange(&to, request, body, auth, limit).await
+    }
+
+    /// Brings `body` as it is to `url`, or asks for it where there is none.
+    pub async fn bring(
+        &self,
+        url: &str,
+        body: Option<Vec<u8>>,
+        auth: Option<&Auth>,
+        limit: Duration,
+    ) -> Reply {
+        let to = match Receiver::parse(url) {
+            Ok(to) => to,
+            Err(reason) => return Reply::wrong(reason),
+        };
+        let request = Request::builder().method(if body.is_some() { "POST" } else { "GET" });
+        let request = request.header(CONTENT_TYPE, "application/octet-stream");
+        self.exchange(&to, request, body.unwrap_or_default().into(), auth, limit).await
+    }
+
+    async fn exchange(
+        &self,
+        to: &Receiver,
+        request: Builder,
+        body: Bytes,
+        auth: Option<&Auth>,
+        limit: Duration,
+    ) -> Reply {
         // A host that is an address asks no resolver.
         if let Some(address) = to.address().filter(|a| self.guard.as_ref().is_some_and(|g| !g.lets(*a))) {
             return Reply::nothing(refused(address));
         }
-        let request = match self.request(&to, message, auth) {
+        let request = match self.request(to, request, body, auth) {
             Ok(request) => request,
             Err(reason) => return Reply::wrong(reason),
         };
@@ -150,7 +183,7 @@ impl Client {
         match tokio::time::timeout(limit, self.inner.request(request)).await {
             Ok(Ok(response)) => {
                 let left = limit.saturating_sub(watch.elapsed()).min(TEXT_WITHIN);
-                Reply::read(response, &to, left).await
+                Reply::read(response, to, left).await
             }
             Ok(Err(error)) => Reply::nothing(explain(&error, &to.place, self.proxy.as_ref())),
             Err(_) => Reply::nothing(format!(
@@ -164,15 +197,13 @@ impl Client {
     fn request(
         &self,
         to: &Receiver,
-        message: Message,
+        request: Builder,
+        body: Bytes,
         auth: Option<&Auth>,
     ) -> Result<Request<Full<Bytes>>, String> {
-        let mut request = Request::builder().method(message.method.as_str()).uri(to.uri.clone());
-        for (name, value) in message.headers {
-            request = request.header(name, value);
-        }
         let mut request = request
-            .body(Full::from(message.body))
+            .uri(to.uri.clone())
+            .body(Full::from(body))
             .map_err(|error| format!("the request cannot be made: {error}"))?;
         let headers = request.headers_mut();
         if let Some(authorization) = &to.authorization {

@@ -31,7 +31,7 @@ use crate::api::{self, Health, Pages};
 use crate::call::{Numbering, Rules};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{self, Config};
-use crate::feed::spool::Spool;
+use crate::feed::spool::{Spool, sent};
 use crate::feed::{agi, ami, push};
 use crate::intake::wanting::Only;
 use crate::intake::{Intake, Policy, Subscription};
@@ -99,6 +99,7 @@ pub async fn run(
     let desk = receivers.desk(&intake, clock.clone());
     let routes = api::router(pages)
         .merge(pushes(&config, &intake, &clock))
+        .merge(brought(&config, &intake, &clock))
         .merge(api::subscriptions(desk, config.token.clone()));
     parts.run(&parts.last, |stop| api::serve(http, routes, stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
@@ -278,6 +279,16 @@ fn pushes(config: &Config, intake: &Intake, clock: &Clock) -> axum::Router {
         intake: intake.clone(),
         push: config.push.clone(),
         pbx: config.pbx.clone(),
+        clock: clock.clone(),
+    })
+}
+
+/// The route for the spools of other hosts.
+fn brought(config: &Config, intake: &Intake, clock: &Clock) -> axum::Router {
+    sent::router(sent::Desk {
+        intake: intake.clone(),
+        pbx: config.pbx.clone(),
+        tokens: config.token.clone(),
         clock: clock.clone(),
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`Store`]: the door; one thread writes (two on PostgreSQL), a few connections read
 //! - [`ledger`]: the event log
+//! - [`sent`]: how far the spool files of other hosts are taken in
 //! - [`calls`]: what follows from it
 //! - [`hold`]: which node works on what
 //! - [`outbox`]: notices, as they are written
@@ -39,6 +40,7 @@ mod proof;
 pub mod query;
 mod ready;
 mod schema;
+pub mod sent;
 mod sqlite;
 pub mod standing;
 mod writer;

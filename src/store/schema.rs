@@ -179,6 +179,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    sent_marks (host, name, head) {
+        host -> Text,
+        name -> Text,
+        head -> Text,
+        taken -> BigInt,
+        garbage -> BigInt,
+        seen_us -> BigInt,
+    }
+}
+
+diesel::table! {
     endpoints (name) {
         name -> Text,
         doc -> Text,

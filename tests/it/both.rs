@@ -26,6 +26,8 @@ mod merging;
 mod notify;
 #[path = "push/mod.rs"]
 mod push;
+#[path = "sent.rs"]
+mod sent;
 #[path = "serve.rs"]
 pub mod serve;
 #[path = "server.rs"]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use calljournal::api::{self, endpoints::Desk};
 use calljournal::clock::Clock;
-use calljournal::config::{Secret, Subscribe, Token};
+use calljournal::config::{Right, Secret, Subscribe, Token};
 use calljournal::store::{Store, endpoints as table};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 const CRM: &str = "crm-0123456789abcdef";
 const DESK: &str = "desk-0123456789abcdef";
+/// Good for something else.
+const BRANCH: &str = "branch-0123456789abcdef";
 
 struct Site {
     _dir: tempfile::TempDir,
@@ -57,8 +59,13 @@ impl Site {
                 Box::pin(async {})
             }),
         };
-        let token = |name: &str, secret| Token { name: name.into(), secret: Secret::new(secret) };
-        let routes = api::subscriptions(desk, vec![token("crm", CRM), token("desk", DESK)]);
+        let token = |name: &str, secret| Token {
+            name: name.into(),
+            secret: Secret::new(secret),
+            may: vec![if name == "branch" { Right::Spool } else { Right::Subscribe }],
+        };
+        let routes =
+            api::subscriptions(desk, vec![token("crm", CRM), token("desk", DESK), token("branch", BRANCH)]);
         tokio::spawn(api::serve(listener, routes, CancellationToken::new()));
         Site { _dir: dir, address, store, subscribe, changes }
     }
@@ -186,6 +193,8 @@ async fn who_holds_no_token_and_is_not_at_the_machine_is_turned_away() {
     }
     let answer = site.raw("GET /api/v1/endpoints HTTP/1.1\r\nHost: rebound.example\r\n\r\n").await;
     assert_eq!(answer.status, 401);
+    let other = site.ask(Some(BRANCH), "GET", "/api/v1/endpoints", &Value::Null).await;
+    assert_eq!(other.status, 403, "a token that is good for something else");
 }
 
 #[tokio::test]

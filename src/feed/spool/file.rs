@@ -21,16 +21,22 @@ const HEAD: usize = 256;
 /// What a file is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id {
+    /// The file system that it is on.
     pub device: u64,
+    /// Its number there, which is used again once it is gone.
     pub inode: u64,
 }
 
 /// A file as the directory shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
+    /// Which file it is.
     pub id: Id,
+    /// What it is called there.
     pub name: String,
+    /// In bytes.
     pub size: u64,
+    /// When something was last written to it.
     pub modified: Timestamp,
     /// Whether it is a regular file, the only kind that is opened.
     pub regular: bool,
@@ -39,9 +45,11 @@ pub struct Seen {
 /// Bytes of a file after a mark.
 #[derive(Debug)]
 pub struct Chunk {
+    /// Which file it is of: another one may have taken the name.
     pub id: Id,
     /// Where `bytes` begin. Before the mark where the file is not the one that was marked, or was truncated.
     pub offset: u64,
+    /// As many as were there, 64 KiB at most.
     pub bytes: Vec<u8>,
     /// Whether the file ends where `bytes` end.
     pub at_end: bool,
@@ -49,6 +57,9 @@ pub struct Chunk {
 }
 
 /// The spool files of a directory, by name, so in the order of their hours.
+///
+/// # Errors
+/// When it cannot be read.
 pub fn list(dir: &Path) -> io::Result<Vec<Seen>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
@@ -80,6 +91,9 @@ fn id(about: &std::fs::Metadata) -> Id {
 
 /// Reads on where `offset` bytes were taken in of the file with this `fingerprint`; from the beginning where
 /// this is another one or was truncated.
+///
+/// # Errors
+/// When it cannot be read, or is no regular file.
 pub fn read(path: &Path, offset: u64, fingerprint: &str) -> io::Result<Chunk> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -113,6 +127,7 @@ fn read_at(file: &File, offset: u64, most: usize) -> io::Result<Vec<u8>> {
 impl Chunk {
     /// What tells this file from another one, once `offset` bytes of it are taken in: of bytes that may still
     /// be written nothing can be said.
+    #[must_use]
     pub fn fingerprint(&self, offset: u64) -> String {
         let length = usize::try_from(offset).unwrap_or(HEAD).min(self.head.len());
         fingerprint(&self.head[..length])
@@ -130,6 +145,9 @@ fn is_head(head: &[u8], known: &str) -> bool {
 }
 
 /// Deletes the file if it still is the one that was seen, and has not grown.
+///
+/// # Errors
+/// When it may not be deleted, or has changed.
 pub fn delete(path: &Path, seen: &Seen) -> io::Result<()> {
     let now = see(path, seen.name.clone())?;
     if now == *seen { std::fs::remove_file(path) } else { Err(io::Error::other("it has changed")) }

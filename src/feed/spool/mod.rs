@@ -5,9 +5,16 @@
 //! the process dies. What is refused is tried again later from the mark. A file is read again from its
 //! beginning when in doubt: events have tokens, and count once.
 //!
-//! The frames are in [`wire`], the file system is in `file`; knows nothing of what becomes of the events.
+//! - this file: the files of this machine, pass by pass
+//! - [`sent`]: those of another host, as its `calljournal spool send` brings them
+//! - [`frames`]: bytes as events; [`wire`]: bytes as frames
+//! - [`file`](mod@file): the file system
+//!
+//! Knows nothing of what becomes of the events.
 
-mod file;
+pub mod file;
+pub mod frames;
+pub mod sent;
 pub mod wire;
 
 use std::collections::{HashMap, HashSet};
@@ -17,20 +24,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::file::{Chunk, Id, Seen};
-use self::wire::{Frame, Piece};
+use self::frames::{BATCH, Batch, Garbage};
 use crate::clock::{Clock, Stopwatch};
 use crate::config;
-use crate::event::{Arrival, Event, Feed, Kind, NotAnEvent};
+use crate::event::{Arrival, Feed};
 use crate::intake::{Intake, Refused, SpoolMark};
-
-/// Events that are handed in at one time: calls wait for the same disk.
-const BATCH: usize = 200;
 
 /// Files that are read at the same time, so that their transactions become one.
 const AT_ONCE: usize = 8;
@@ -81,26 +85,6 @@ struct Complaints {
     told: HashSet<String>,
     garbage: Option<Stopwatch>,
     held_back: u64,
-}
-
-/// What a chunk holds.
-#[derive(Debug, Default)]
-struct Batch {
-    events: Vec<Event>,
-    /// Bytes of the chunk that are settled by it.
-    length: usize,
-    garbage: Vec<Garbage>,
-}
-
-/// Bytes that are no event.
-#[derive(Debug)]
-struct Garbage {
-    offset: u64,
-    length: usize,
-    /// In one word, for counting.
-    reason: &'static str,
-    /// For people.
-    why: String,
 }
 
 impl Spool {
@@ -280,9 +264,11 @@ async fn take_in(shared: Arc<Shared>, seen: Seen, mut tracked: Tracked, stop: Ca
             info!(file = seen.name, "a spool file is not the one it was; it is read from its beginning");
             tracked.mark.garbage = 0;
         }
-        let mut batch = shared.scan(&chunk, if tracked.careful { 1 } else { BATCH });
+        let arrival = Arrival { feed: Feed::Spool, pbx: &shared.pbx, at: shared.clock.now() };
+        let most = if tracked.careful { 1 } else { BATCH };
+        let mut batch = Batch::scan(&chunk.bytes, chunk.offset, most, arrival);
         if batch.length == 0 && give_up && chunk.at_end {
-            batch.give_up(&chunk);
+            batch.give_up(chunk.bytes.len(), chunk.offset);
         }
         if batch.length == 0 {
             // A truncated file is nothing to read, but its mark must not hide what will be written there.
@@ -293,9 +279,7 @@ async fn take_in(shared: Arc<Shared>, seen: Seen, mut tracked: Tracked, stop: Ca
         let mark = tracked.mark_after(&chunk, &batch, &seen.name, &shared.clock);
         match shared.intake.accept_marked(batch.events, mark.clone()).await {
             Ok(receipt) => {
-                let count = |outcome| counter!("calljournal_spool_events_total", "outcome" => outcome);
-                count("fresh").increment(receipt.fresh as u64);
-                count("duplicate").increment(receipt.duplicates as u64);
+                frames::count_taken(receipt);
                 shared.report(&seen.name, &batch.garbage);
                 shared.forgive("store");
                 (tracked.mark, tracked.settled, tracked.careful) = (mark, None, false);
@@ -349,13 +333,12 @@ impl Tracked {
 
     fn mark_after(&self, chunk: &Chunk, batch: &Batch, name: &str, clock: &Clock) -> SpoolMark {
         let offset = chunk.offset + batch.length as u64;
-        let garbage: usize = batch.garbage.iter().map(|g| g.length).sum();
         SpoolMark {
             offset,
             head: chunk.fingerprint(offset),
             name: name.to_owned(),
             seen: clock.now(),
-            garbage: self.mark.garbage + garbage as u64,
+            garbage: self.mark.garbage + batch.wasted(),
             ..self.mark
         }
     }
@@ -365,50 +348,7 @@ fn id_of(mark: &SpoolMark) -> Id {
     Id { device: mark.device, inode: mark.inode }
 }
 
-impl Batch {
-    /// Takes what is left of a chunk as the half line that it is.
-    fn give_up(&mut self, chunk: &Chunk) {
-        if chunk.bytes.is_empty() {
-            return;
-        }
-        self.length = chunk.bytes.len();
-        self.garbage.push(Garbage {
-            offset: chunk.offset,
-            length: self.length,
-            reason: "half",
-            why: "the line was never completed".to_owned(),
-        });
-    }
-}
-
 impl Shared {
-    /// The events that a chunk begins with, `most` at most.
-    fn scan(&self, chunk: &Chunk, most: usize) -> Batch {
-        let arrival = Arrival { feed: Feed::Spool, pbx: &self.pbx, at: self.clock.now() };
-        let mut batch = Batch::default();
-        while batch.events.len() < most
-            && let Ok((piece, length)) = wire::piece(&chunk.bytes[batch.length..])
-        {
-            let refused = match piece {
-                Piece::LineEnd => None,
-                Piece::Garbage(garbage) => Some((garbage.as_str(), garbage.to_string())),
-                Piece::Frame(frame) => match read_frame(&frame, arrival) {
-                    Ok(event) => {
-                        batch.events.push(event);
-                        None
-                    }
-                    Err(refused) => Some(refused),
-                },
-            };
-            if let Some((reason, why)) = refused {
-                let offset = chunk.offset + batch.length as u64;
-                batch.garbage.push(Garbage { offset, length, reason, why });
-            }
-            batch.length += length;
-        }
-        batch
-    }
-
     /// Deletes a file that has served; `false` where that is not allowed, which is no error.
     async fn delete(&self, seen: Seen) -> bool {
         let (path, name) = (self.dir.join(&seen.name), seen.name.clone());
@@ -428,9 +368,7 @@ impl Shared {
 
     /// Counts what was no event; tells of it now and then.
     fn report(&self, file: &str, garbage: &[Garbage]) {
-        for piece in garbage {
-            counter!("calljournal_spool_garbage_total", "reason" => piece.reason).increment(1);
-        }
+        frames::count(garbage);
         let Some(first) = garbage.first() else { return };
         let mut complaints = self.complaints();
         complaints.held_back += garbage.len() as u64 - 1;
@@ -476,27 +414,6 @@ impl Shared {
              make it: {make} (and this server's user a member of that group)"
         );
     }
-}
-
-/// The event of a frame, or why it is none: in one word, and for people.
-fn read_frame(frame: &Frame<'_>, arrival: Arrival<'_>) -> Result<Event, (&'static str, String)> {
-    let kind: Kind = String::from_utf8_lossy(frame.kind).parse().map_err(told)?;
-    let event = Event::from_args(kind, frame.args.split(|&b| b == b','), arrival).map_err(told)?;
-    if event.token.as_str().as_bytes() == frame.token {
-        Ok(event)
-    } else {
-        Err(("token", "the token before the arguments is not the one in them".to_owned()))
-    }
-}
-
-fn told(refused: NotAnEvent) -> (&'static str, String) {
-    let reason = match refused {
-        NotAnEvent::Kind(_) => "kind",
-        NotAnEvent::Version(_) => "version",
-        NotAnEvent::Token => "token",
-        NotAnEvent::Uid => "uid",
-    };
-    (reason, refused.to_string())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -7,13 +7,14 @@ use std::process::Command;
 use super::super::server::{output, said};
 use super::told;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "calls",
     "show",
     "tail",
     "export",
     "import",
+    "spool",
     "simulate",
     "check",
     "migrate",
