@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::paper::Paper;
 use super::when::{self, Edge};
@@ -124,7 +125,7 @@ impl Run<'_> {
     async fn take_in(&self, place: Place, reading: Reading, trial: bool) -> anyhow::Result<Done> {
         let (name, since) = (place.shown(), place.since);
         let bar = bar();
-        let mut portions = read_ahead(place, reading.clone(), bar.clone());
+        let (mut portions, reader) = read_ahead(place, reading.clone(), bar.clone());
         let mut done = Done::default();
         while let Some(portion) = portions.recv().await {
             let Portion { mut events, rows, unreadable } = portion.with_context(|| name.clone())?;
@@ -144,6 +145,8 @@ impl Run<'_> {
             done.tally.add(taken);
         }
         bar.finish_and_clear();
+        // One that died ends the portions as one that is at the end does.
+        reader.await.with_context(|| format!("{name}: not all of it was read"))?;
         Ok(done)
     }
 
@@ -169,9 +172,13 @@ impl Run<'_> {
 }
 
 /// Reads in a thread of its own, which ends when nobody takes any more.
-fn read_ahead(place: Place, reading: Reading, bar: ProgressBar) -> mpsc::Receiver<Result<Portion, Broken>> {
+fn read_ahead(
+    place: Place,
+    reading: Reading,
+    bar: ProgressBar,
+) -> (mpsc::Receiver<Result<Portion, Broken>>, JoinHandle<bool>) {
     let (give, take) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || {
+    let reader = tokio::task::spawn_blocking(move || {
         let mut source = match Source::open(&place) {
             Ok(source) => source,
             Err(e) => return give.blocking_send(Err(e)).is_ok(),
@@ -187,7 +194,7 @@ fn read_ahead(place: Place, reading: Reading, bar: ProgressBar) -> mpsc::Receive
         }
         true
     });
-    take
+    (take, reader)
 }
 
 /// On the terminal of who waits.

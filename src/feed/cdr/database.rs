@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::charset::mended;
 use super::row::{Layout, Reading, Unreadable};
 use super::{Broken, Place, Portion};
 use crate::event::Event;
@@ -106,7 +107,9 @@ impl Table {
     fn fill(&mut self, reading: &Reading) -> Result<(), Broken> {
         if self.ahead.is_empty() {
             for row in self.rows.more()? {
-                let cells: Vec<&[u8]> = row.iter().map(|cell| cell.as_deref().unwrap_or_default()).collect();
+                let cells: Vec<Vec<u8>> =
+                    row.into_iter().map(|cell| mended(cell.unwrap_or_default())).collect();
+                let cells: Vec<&[u8]> = cells.iter().map(Vec::as_slice).collect();
                 self.ahead.push_back(self.layout.event(&cells, reading));
             }
         }

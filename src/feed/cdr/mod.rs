@@ -3,10 +3,12 @@
 //! - [`row`]: a row by the names of its columns, to an event (pure)
 //! - [`file`]: `Master.csv`, `cel-custom` and whatever else is CSV
 //! - [`database`]: the tables `cdr` and `cel`, in whatever database Asterisk was told to write to
+//! - [`charset`]: text that went into it over a connection which called itself latin1
 //! - [`Source`]: which of them, from what was typed
 //!
 //! Rows come in portions of a bounded size, so that a year takes the memory of a minute.
 
+mod charset;
 pub mod database;
 pub mod file;
 pub mod row;

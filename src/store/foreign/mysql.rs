@@ -42,8 +42,6 @@ pub struct Server {
 /// A table of it, being read.
 pub struct Pages {
     way: Way,
-    /// Which cells are latin1 by the word of the table.
-    latin1: Vec<bool>,
     password: String,
     read: u64,
     all: u64,
@@ -75,7 +73,6 @@ struct Pieces {
 struct Kind {
     name: String,
     kind: String,
-    charset: String,
     counts: bool,
 }
 
@@ -117,17 +114,23 @@ impl Server {
 
     fn kinds(&mut self, table: &str) -> Result<Vec<Kind>, ForeignError> {
         let (schema, table) = parted(table);
-        let asked = "SELECT column_name, data_type, COALESCE(character_set_name, ''),
-                            column_key = 'PRI' AND extra LIKE '%auto_increment%'
+        let asked = "SELECT column_name, data_type, column_key = 'PRI' AND extra LIKE '%auto_increment%'
                      FROM information_schema.columns
                      WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position";
-        let column = |(name, kind, charset, counts): (_, _, _, Option<i64>)| Kind {
-            name: text(name),
-            kind: text(kind).to_ascii_lowercase(),
-            charset: text(charset),
-            counts: counts == Some(1),
+        let rows = self.asked(asked, vec![schema.into(), table.into()])?;
+        let column = |row: Vec<String>| {
+            let mut cells = row.into_iter();
+            let mut next = || cells.next().unwrap_or_default();
+            Kind { name: next(), kind: next().to_ascii_lowercase(), counts: next() == "1" }
         };
-        self.db.exec_map(asked, (schema, table), column).map_err(|e| self.said(&e))
+        Ok(rows.into_iter().map(column).collect())
+    }
+
+    /// The rows of a short answer, as text.
+    fn asked(&mut self, sql: &str, binds: Vec<Value>) -> Result<Vec<Vec<String>>, ForeignError> {
+        let rows: Vec<mysql::Row> = self.db.exec(sql, binds).map_err(|e| self.said(&e))?;
+        let cell = |value| String::from_utf8_lossy(&bytes(value).unwrap_or_default()).into_owned();
+        Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(cell).collect()).collect())
     }
 
     pub(super) fn tables(&mut self) -> Result<Vec<String>, ForeignError> {
@@ -136,23 +139,18 @@ impl Server {
                      FROM information_schema.tables
                      WHERE table_schema NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')
                      ORDER BY table_schema <> DATABASE(), 1 LIMIT 100";
-        let names: Vec<Vec<u8>> = self.db.query(asked).map_err(|e| self.said(&e))?;
-        Ok(names.into_iter().map(text).collect())
+        Ok(self.asked(asked, Vec::new())?.into_iter().flatten().collect())
     }
 
     pub(super) fn read(mut self, table: &str, wanted: &Wanted<'_>) -> Result<Pages, ForeignError> {
         let kinds = self.kinds(table)?;
         let kind = |name: &str| kinds.iter().find(|column| column.name == name);
-        let latin1: Vec<bool> =
-            wanted.columns.iter().map(|name| kind(name).is_some_and(|c| c.charset == "latin1")).collect();
         let cell = |name: &&str| cell(name, kind(name), wanted.as_written);
         let cells = wanted.columns.iter().map(cell).collect::<Vec<_>>().join(", ");
         let (from, time) = (path(table), quoted(wanted.time));
         let since = since(&time, kind(wanted.time).map_or("", |c| c.kind.as_str()), wanted);
-        let all: Option<u64> = self
-            .db
-            .query_first(format!("SELECT COUNT(*) FROM {from} WHERE {since}"))
-            .map_err(|e| self.said(&e))?;
+        let all = self.asked(&format!("SELECT COUNT(*) FROM {from} WHERE {since}"), Vec::new())?;
+        let all = all.into_iter().flatten().next().and_then(|all| all.parse().ok());
         let number = kinds.iter().find(|column| column.counts).map(|column| quoted(&column.name));
         let order = match number {
             Some(number) => Some((number, None, String::new())),
@@ -171,7 +169,7 @@ impl Server {
                 Way::Whole(asked.run(db).map_err(|e| ForeignError::Said(discreet(&e, &password)))?)
             }
         };
-        Ok(Pages { way, latin1, password, read: 0, all: all.unwrap_or(0) })
+        Ok(Pages { way, password, read: 0, all: all.unwrap_or(0) })
     }
 
     /// An index that begins with this column.
@@ -181,9 +179,8 @@ impl Server {
                      WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? AND column_name = ?
                        AND seq_in_index = 1 AND sub_part IS NULL AND index_type = 'BTREE'
                      ORDER BY index_name LIMIT 1";
-        let index: Option<Vec<u8>> =
-            self.db.exec_first(asked, (schema, table, column)).map_err(|e| self.said(&e))?;
-        Ok(index.map(text))
+        let index = self.asked(asked, vec![schema.into(), table.into(), column.into()])?;
+        Ok(index.into_iter().flatten().next())
     }
 
     fn said(&self, e: &mysql::Error) -> ForeignError {
@@ -198,10 +195,7 @@ impl Pages {
             Way::Whole(rows) => rows.by_ref().take(AT_ONCE).map(|row| row.map(mysql::Row::unwrap)).collect(),
         };
         let page: Vec<Vec<Value>> = page.map_err(|e| ForeignError::Said(discreet(&e, &self.password)))?;
-        let row = |row: Vec<Value>| {
-            row.into_iter().zip(&self.latin1).map(|(v, latin1)| bytes(v, *latin1)).collect()
-        };
-        let rows: Vec<Row> = page.into_iter().map(row).collect();
+        let rows: Vec<Row> = page.into_iter().map(|row| row.into_iter().map(bytes).collect()).collect();
         self.read += rows.len() as u64;
         Ok(rows)
     }
@@ -224,6 +218,7 @@ impl Pieces {
             format!("{select} WHERE {since} AND {from} ORDER BY {by} LIMIT {AT_ONCE} OFFSET {behind}");
         let rows: Vec<mysql::Row> = db.exec(asked, at.iter().collect::<Vec<_>>())?;
         let mut rows: Vec<Vec<Value>> = rows.into_iter().map(mysql::Row::unwrap).collect();
+        rows.retain(|row| !row.is_empty());
         let places: Vec<Value> = rows.iter_mut().map(|row| row.remove(0)).collect();
         if let Some(last) = places.last() {
             if let Some(passed) = passed {
@@ -278,14 +273,10 @@ impl Login {
     }
 }
 
-/// A cell as text. What a latin1 table holds is often UTF-8 all the same: Asterisk wrote it over a connection that
-/// called itself latin1.
-fn bytes(value: Value, latin1: bool) -> Option<Vec<u8>> {
+/// A cell as text.
+fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::NULL => None,
-        Value::Bytes(bytes) if latin1 && std::str::from_utf8(&bytes).is_err() => {
-            Some(bytes.into_iter().map(char::from).collect::<String>().into_bytes())
-        }
         Value::Bytes(bytes) => Some(bytes),
         other => Some(other.as_sql(true).into_bytes()),
     }
@@ -295,7 +286,6 @@ fn bytes(value: Value, latin1: bool) -> Option<Vec<u8>> {
 fn cell(name: &str, kind: Option<&Kind>, as_written: bool) -> String {
     let plain = quoted(name);
     match kind {
-        Some(kind) if kind.charset == "latin1" => format!("CAST(LEFT({plain}, {LONGEST}) AS BINARY)"),
         Some(kind) if kind.kind == "timestamp" && as_written => {
             format!("CONCAT(CONVERT_TZ({plain}, '+00:00', @@global.time_zone), '')")
         }
@@ -326,10 +316,6 @@ fn path(table: &str) -> String {
 
 fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What the server or the driver says, without the password should it ever quote it, nor the driver's own words for
@@ -373,15 +359,5 @@ mod tests {
         ] {
             assert!(Login::of(wrong).is_none(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn what_a_latin1_table_holds_is_read_as_utf8_where_it_is() {
-        let read =
-            |bytes: &[u8]| String::from_utf8(super::bytes(Value::Bytes(bytes.to_vec()), true).unwrap());
-        assert_eq!(read("Иван".as_bytes()).unwrap(), "Иван");
-        assert_eq!(read(b"M\xfcller").unwrap(), "Müller");
-        assert_eq!(bytes(Value::NULL, true), None);
-        assert_eq!(bytes(Value::Int(7), false), Some(b"7".to_vec()));
     }
 }

@@ -128,6 +128,20 @@ fn whatever_types_and_further_columns_a_table_has_it_comes_to_the_same() {
     alike(&journal(again.path()), &both);
 }
 
+/// `cdr_pgsql` calls its connection LATIN9 where nobody tells it otherwise.
+#[test]
+fn a_name_is_read_as_it_was_meant_however_it_was_kept() {
+    for encoding in ["UTF8", "LATIN9"] {
+        let dir = tempfile::tempdir().unwrap();
+        let Some((mut db, url)) = asterisk(dir.path(), CDR_PGSQL) else { return };
+        db.batch_execute(&format!("SET client_encoding = '{encoding}'")).unwrap();
+        db.batch_execute(&Table::cdr().inserts("cdr", '"').replace("Ivan", "Жан Müller")).unwrap();
+        import(dir.path(), &[&url]);
+        let named = |call: &serde_json::Value| call["source"]["name"] == "Жан Müller";
+        assert!(journal(dir.path()).iter().any(named), "{encoding}");
+    }
+}
+
 #[test]
 fn a_user_who_may_read_alone_is_enough_and_one_who_may_not_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
