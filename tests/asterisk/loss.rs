@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::addresses;
 use crate::cel;
 use crate::journal::Journal;
 use crate::pbx::{House, Pbx, Root};
@@ -77,11 +78,13 @@ const PLAYS: &[(Scenario, &[(u64, Deed)])] = &[
 const SILENT: &str = "loss: an end that nobody tells";
 const KILLED: &str = "loss: Asterisk is killed and started again";
 const RESIDENT: &str = "loss: one caller after another on a line that stays up";
+const DEAD: &str = "loss: the first servers of a list are dead";
 const JOINED: &str = "loss: a phone's attended transfer is one call at once";
 
 /// Whether anything here is named like that.
 pub fn named(filter: &str) -> bool {
-    let mut names = PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED, RESIDENT]);
+    let mut names =
+        PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED, RESIDENT, DEAD]);
     names.any(|name| crate::scenario::is_named(name, filter))
 }
 
@@ -162,7 +165,8 @@ impl Loss {
             let row = self.during(scenario, deeds);
             rows.push(row.unwrap_or_else(|error| self.failed(scenario.name, &error)));
         }
-        let tried: [(&str, Attempt); 4] = [
+        let tried: [(&str, Attempt); 5] = [
+            (DEAD, Loss::dead),
             (JOINED, Loss::joined),
             (RESIDENT, Loss::resident),
             (SILENT, Loss::silent),
@@ -218,6 +222,14 @@ impl Loss {
             row.wrong.push("Asterisk was asked nothing".into());
         }
         Ok(row)
+    }
+
+    /// The dialplan is given a list of servers, the first of which are dead.
+    fn dead(&mut self) -> Result<String> {
+        if !self.told_by.by_dialplan() {
+            return Ok("nobody is told by the dialplan".to_owned());
+        }
+        addresses::tried(&self.pbx, &self.journal, &self.logs.join("dead"))
     }
 
     /// The caller's channel ends and nobody tells; the next call's session finds it out.

@@ -2,6 +2,7 @@
 //! every answer held against Asterisk's own event log. README.md beside this file says how to run it and read it.
 
 mod additions;
+mod addresses;
 mod astlite;
 mod attended;
 mod cdr;

@@ -285,8 +285,11 @@ impl Pbx {
     /// Sends the dialplan's events of calls from now on to another address.
     pub fn point_to(&self, server: &str) -> Result<()> {
         self.console(&format!("dialplan set global CALLJOURNAL_SERVER {server}"))?;
-        // A time-out that is still being paid for belongs to the old address.
-        self.console("dialplan set global CALLJOURNAL_PAUSE 0").map(drop)
+        // A time-out that is still being paid for belongs to the old addresses.
+        for name in ["PAUSE", "FAILED1", "FAILED2", "FAILED3"] {
+            self.console(&format!("dialplan set global CALLJOURNAL_{name} 0"))?;
+        }
+        Ok(())
     }
 
     /// The UDP port at which phone `number`, or the far end of a trunk, is called.

@@ -100,7 +100,8 @@ pub fn measure(pbx: &Pbx, journal: &str, logs: &Path) -> Result<Vec<Measured>> {
     Ok(all)
 }
 
-fn times(played: &Played) -> Result<(i64, i64)> {
+/// From the caller's INVITE to the first that a phone got, and from a phone's 200 OK to the caller's bridge, microseconds.
+pub fn times(played: &Played) -> Result<(i64, i64)> {
     let asked = played.caller.at("INVITE").context("the caller wrote down no INVITE")?;
     let first = played
         .phones
@@ -139,15 +140,15 @@ fn silent_server() -> Result<SocketAddr> {
 
 /// A loopback address at which a connection is neither made nor refused: a listener that never accepts, its queue
 /// full, so that the kernel drops every further SYN. No packet leaves the machine.
-struct BlackHole {
-    address: SocketAddr,
+pub struct BlackHole {
+    pub address: SocketAddr,
     _listener: tokio::net::TcpListener,
     _queue: Vec<TcpStream>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl BlackHole {
-    fn dig() -> Result<BlackHole> {
+    pub fn dig() -> Result<BlackHole> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let guard = runtime.enter();
         let socket = tokio::net::TcpSocket::new_v4()?;
