@@ -37,6 +37,7 @@ use crate::caller;
 use crate::config::Token;
 use crate::observe::Metrics;
 use crate::store::StoreError;
+use crate::store::feeds::{self, Standing};
 
 /// Requests at one time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 32;
@@ -68,6 +69,15 @@ pub struct Health {
     pub notices_oldest_s: f64,
     /// Receivers for which one waits too long.
     pub late: Vec<String>,
+    /// How each feed of each pbx stands.
+    pub feeds: Vec<Standing>,
+}
+
+impl Health {
+    /// Whether something is away that others should see to.
+    fn is_degraded(&self) -> bool {
+        !self.late.is_empty() || self.feeds.iter().any(|feed| feed.state == feeds::State::Down)
+    }
 }
 
 /// Asks whether the process does its work; `Err` is the reason why not. May block.
@@ -111,20 +121,20 @@ async fn health(pages: Pages) -> Result<Health, String> {
     }
 }
 
-/// A receiver that is away is no reason to start this server again, so it answers 200 and says `degraded`; who watches
+/// A receiver or a feed that is away is no reason to start this server again, so it answers 200 and says `degraded`; who watches
 /// and wants to know asks for `/healthz?strict`.
 async fn healthz(State(pages): State<Pages>, uri: Uri) -> Response {
     let health = health(pages).await;
     let version = env!("CARGO_PKG_VERSION");
     match health {
         Ok(health) => json(
-            if health.late.is_empty() || uri.query() != Some("strict") {
-                StatusCode::OK
-            } else {
+            if health.is_degraded() && uri.query() == Some("strict") {
                 StatusCode::SERVICE_UNAVAILABLE
+            } else {
+                StatusCode::OK
             },
             &serde_json::json!({
-                "status": if health.late.is_empty() { "ok" } else { "degraded" },
+                "status": if health.is_degraded() { "degraded" } else { "ok" },
                 "version": version,
                 "unsettled": health.unsettled,
                 "unsettled_age_s": health.unsettled_age_s,
@@ -132,6 +142,7 @@ async fn healthz(State(pages): State<Pages>, uri: Uri) -> Response {
                 "warnings": health.warnings,
                 "notices_oldest_s": health.notices_oldest_s,
                 "late": health.late,
+                "feeds": health.feeds,
             }),
         ),
         Err(reason) => json(

@@ -97,7 +97,7 @@ pub enum Kind {
 }
 
 /// The way on which an event reached us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Feed {
     /// A FastAGI session of the dialplan.

@@ -28,6 +28,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_calls_forgotten_total", "Calls deleted because they ended longer ago than store.keep_days"),
     ("calljournal_spool_events_total", "Events taken in from the spool"),
     ("calljournal_spool_garbage_total", "Lines of the spool that are no event, by reason"),
+    ("calljournal_feed_missed_calls_total", "Calls that others told and this feed did not, by pbx and feed"),
     ("calljournal_notices_created_total", "Notices written to the outbox, by kind"),
     ("calljournal_notice_attempts_total", "Attempts to deliver a notice, by endpoint and outcome"),
 ];
@@ -36,6 +37,8 @@ const COUNTERS: &[(&str, &str)] = &[
 const GAUGES: &[(&str, Unit, &str)] = &[
     ("calljournal_agi_sessions", Unit::Count, "FastAGI sessions that are open"),
     ("calljournal_ami_up", Unit::Count, "Whether the manager interface of a pbx is listened to"),
+    ("calljournal_feed_up", Unit::Count, "Whether a feed of a pbx is not down"),
+    ("calljournal_feed_event_age_seconds", Unit::Seconds, "Since the last event of a feed of a pbx"),
     ("calljournal_accept_queue", Unit::Count, "Events that wait to be made durable"),
     ("calljournal_events_unsettled", Unit::Count, "Durable events not yet part of a call"),
     ("calljournal_unsettled_age_seconds", Unit::Seconds, "Age of the oldest of them"),

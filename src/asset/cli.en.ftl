@@ -287,3 +287,58 @@ endpoint-is-paused = { $name } is paused since { $since }: go on with `calljourn
 endpoint-is-stopped = { $name } wants no more since { $since } ({ $reason }): go on with `calljournal notify resume { $name }`
 test-well = it arrived
 test-failed = it did not arrive
+
+# How everything stands
+head-since = Since
+head-last-event = Last event
+head-told-today = Told today
+head-missed-today = Missed today
+feed-never = never seen
+feed-up = up
+feed-late = late
+feed-down = down
+feed-agi = dialplan
+feed-spool = spool
+feed-push = ast-ami
+feed-ami = AMI
+feed-cdr = CDR
+status-server-well = serves; http://{ $address }
+status-server-degraded = serves, but something is down or late; http://{ $address }
+status-server-failing = cannot work: { $reason }
+status-server-away = no server answers at http://{ $address }
+status-as-left = No server answers: the feeds are as the last one left them.
+status-database = database: { $place }, { $size }
+status-calls = { $count ->
+    [0] calls: none goes on
+    [one] calls: one goes on
+   *[other] calls: { $count } go on
+}
+status-set-aside = { $count ->
+    [one] calls: one could not be settled; the log says why
+   *[other] calls: { $count } could not be settled; the log says why
+}
+status-no-notice = notices: none waits
+status-notices = { $count ->
+    [one] notices: one waits for { $endpoint }, for { $age }
+   *[other] notices: { $count } wait for { $endpoint }, the oldest for { $age }
+}
+status-notices-held = { $count ->
+    [one] notices: one waits for { $endpoint }, which is held, for { $age }
+   *[other] notices: { $count } wait for { $endpoint }, which is held, the oldest for { $age }
+}
+status-spool = { $count ->
+    [0] spool: nothing waits in { $dir }
+    [one] spool: one file waits in { $dir }
+   *[other] spool: { $count } files wait in { $dir }
+}
+status-spool-unread = spool: { $dir } is not there, or you may not read it
+status-forgotten = { $name } is forgotten; it is followed again when it is heard again
+status-not-known = nothing is known of { $name }; `calljournal status` shows what is
+status-forget-how = write the pbx, a slash and the feed, which is one of { $feeds }
+why-broken = the connection is away: { $detail }
+why-silent = its heartbeat stays away: is ast-ami running, and does it reach this server?
+why-spooled = the last { $count } calls came through the spool: the server is not reached from that pbx by FastAGI, or answers too late
+why-missed-agi = { $by } told { $count } calls in a row of which the dialplan said nothing: their contexts are not hooked, or calljournal.conf is not included
+why-missed-ami = { $by } told { $count } calls in a row of which AMI said nothing: does its user have read = call, and no eventfilter?
+why-missed = { $by } told { $count } calls in a row of which { $feed } said nothing
+why-unwatched = no server listens to it at present: is it still in the configuration, and does that node run?

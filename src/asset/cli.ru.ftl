@@ -310,3 +310,75 @@ endpoint-is-paused = { $name } приостановлен с { $since }; про�
 endpoint-is-stopped = { $name } больше не хочет с { $since } ({ $reason }); продолжить: `calljournal notify resume { $name }`
 test-well = дошло
 test-failed = не дошло
+
+# Как всё обстоит
+head-since = С
+head-last-event = Последнее событие
+head-told-today = Сообщил сегодня
+head-missed-today = Пропустил сегодня
+feed-never = не появлялся
+feed-up = работает
+feed-late = опаздывает
+feed-down = не работает
+feed-agi = диалплан
+feed-spool = спул
+feed-push = ast-ami
+feed-ami = AMI
+feed-cdr = CDR
+status-server-well = работает; http://{ $address }
+status-server-degraded = работает, но что-то не в порядке или опаздывает; http://{ $address }
+status-server-failing = не может работать: { $reason }
+status-server-away = по адресу http://{ $address } сервер не отвечает
+status-as-left = Сервер не отвечает: источники показаны такими, какими он их оставил.
+status-database = база: { $place }, { $size }
+status-calls = { $count ->
+    [0] звонки: сейчас ни одного
+    [one] звонки: сейчас идёт { $count }
+    [few] звонки: сейчас идут { $count }
+   *[many] звонки: сейчас идёт { $count }
+}
+status-set-aside = { $count ->
+    [one] звонки: { $count } не удалось разобрать; почему, сказано в журнале сервера
+   *[many] звонки: { $count } не удалось разобрать; почему, сказано в журнале сервера
+}
+status-no-notice = уведомления: ни одно не ждёт
+status-notices = { $count ->
+    [one] уведомления: { $count } ждёт получателя { $endpoint }, самое старое { $age }
+   *[many] уведомления: { $count } ждут получателя { $endpoint }, самое старое { $age }
+}
+status-notices-held = { $count ->
+    [one] уведомления: { $count } ждёт получателя { $endpoint } (приостановлен), самое старое { $age }
+   *[many] уведомления: { $count } ждут получателя { $endpoint } (приостановлен), самое старое { $age }
+}
+status-spool = { $count ->
+    [0] спул: в { $dir } ничего не ждёт
+    [one] спул: в { $dir } ждёт { $count } файл
+    [few] спул: в { $dir } ждут { $count } файла
+   *[many] спул: в { $dir } ждут { $count } файлов
+}
+status-spool-unread = спул: каталога { $dir } нет, или вам нельзя его читать
+status-forgotten = { $name } забыт; когда снова появится, за ним снова будут следить
+status-not-known = о { $name } ничего не известно; что известно, показывает `calljournal status`
+status-forget-how = напишите имя АТС, косую черту и источник, один из: { $feeds }
+why-broken = соединения нет: { $detail }
+why-silent = не подаёт признаков жизни: запущен ли ast-ami и достаёт ли он до этого сервера?
+why-spooled = { $count ->
+    [one] последний { $count } звонок пришёл через спул: с этой АТС до сервера не достать по FastAGI, или он отвечает слишком поздно
+    [few] последние { $count } звонка пришли через спул: с этой АТС до сервера не достать по FastAGI, или он отвечает слишком поздно
+   *[many] последние { $count } звонков пришли через спул: с этой АТС до сервера не достать по FastAGI, или он отвечает слишком поздно
+}
+why-missed-agi = { $count ->
+    [one] { $by } сообщил о { $count } звонке подряд, о котором диалплан не сказал ничего: его контекст не подключён, или calljournal.conf не включён
+   *[many] { $by } сообщил о { $count } звонках подряд, о которых диалплан не сказал ничего: их контексты не подключены, или calljournal.conf не включён
+}
+why-missed-ami = { $count ->
+    [one] источник «{ $by }»: { $count } звонок подряд, о котором AMI не сказал ничего: есть ли у его пользователя read = call и нет ли eventfilter?
+    [few] источник «{ $by }»: { $count } звонка подряд, о которых AMI не сказал ничего: есть ли у его пользователя read = call и нет ли eventfilter?
+   *[many] источник «{ $by }»: { $count } звонков подряд, о которых AMI не сказал ничего: есть ли у его пользователя read = call и нет ли eventfilter?
+}
+why-missed = { $count ->
+    [one] источник «{ $by }»: { $count } звонок подряд, о котором { $feed } не сказал ничего
+    [few] источник «{ $by }»: { $count } звонка подряд, о которых { $feed } не сказал ничего
+   *[many] источник «{ $by }»: { $count } звонков подряд, о которых { $feed } не сказал ничего
+}
+why-unwatched = его сейчас не слушает ни один сервер: есть ли он ещё в настройках и работает ли тот узел?

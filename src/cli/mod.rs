@@ -18,6 +18,7 @@ mod sample;
 mod show;
 mod simulate;
 mod spool;
+mod status;
 mod tail;
 mod when;
 
@@ -67,6 +68,7 @@ Examples:
   calljournal show last                     the story of the latest call
   calljournal show 1795390723.0             of the call with that linkedid, as Asterisk's logs have it
   calljournal check                         is everything in place?
+  calljournal status                        how does everything stand?
 
 Exit codes: 0 all is well, 1 it failed, 2 the command line was wrong.";
 
@@ -162,6 +164,20 @@ enum Command {
         defaults: bool,
     },
 
+    /// How everything stands: feeds, calls, notices, database, spool; and whether something is down.
+    ///
+    /// Exit code 1 says that no server answers, that it cannot work, that a feed is down or a notice waits for too long,
+    /// so it fits monitoring. What the states mean: docs/feeds.md.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status {
+        /// How the answer is written.
+        #[arg(long, value_enum, default_value_t)]
+        format: status::Format,
+        /// Forget a feed that is no more, `office/ami`: the last part is agi, spool, push, ami or cdr.
+        #[arg(long, value_name = "PBX/FEED", conflicts_with = "format")]
+        forget: Option<String>,
+    },
+
     /// See what became of notices, and what to do about it: retry, test, pause.
     #[command(after_help = NOTIFY_EXAMPLES)]
     Notify {
@@ -244,6 +260,13 @@ Examples:
   calljournal --config /etc/calljournal.toml check
   calljournal check --defaults > calljournal.toml        a file to begin with
   calljournal check && systemctl restart calljournal     it fails where something is wrong";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  calljournal status
+  calljournal status > /dev/null || echo 'something is down'
+  calljournal status --format json | jq '.feeds[] | select(.state == \"down\")'
+  calljournal status --forget office/push                ast-ami is no longer used there";
 
 const NOTIFY_EXAMPLES: &str = "\
 Examples:
@@ -337,6 +360,20 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 import::import(run, &loaded.config, &asked).await
             })?;
             Answer { text, well }
+        }
+        Command::Status { format, forget } => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            let url = &loaded.config.store.url;
+            let store = Store::open_reader(url)?;
+            let runtime = runtime()?;
+            match forget {
+                Some(name) => runtime.block_on(status::forget(&Store::open(url)?, &paper, &name))?,
+                None => {
+                    let now = Clock::system().now();
+                    runtime.block_on(status::status(&store, &loaded.config, &paper, format, now))?
+                }
+            }
         }
         Command::Tail { calls } => {
             let loaded = load(file)?;

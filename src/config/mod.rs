@@ -55,6 +55,8 @@ pub struct Config {
     /// The manager interfaces that are listened to.
     #[serde(default)]
     pub ami: Vec<Ami>,
+    /// When a feed is down.
+    pub feeds: Feeds,
     /// How notices are delivered.
     pub delivery: Delivery,
     /// Where notices go.
@@ -123,6 +125,14 @@ pub struct Delivery {
     pub schedule_s: Vec<u64>,
     /// Seconds after which a notice that waits for a receiver that is not held makes the server's health `degraded`.
     pub late_after_s: u64,
+}
+
+/// `[feeds]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feeds {
+    /// Seconds that a connection is away before its feed is down.
+    pub down_after_s: u64,
 }
 
 /// `[store]`

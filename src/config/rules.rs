@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::{Endpoint, Format, Loaded, signing_key};
 
 /// The notices that this version sends.
-pub const NOTICES: [&str; 8] = [
+pub const NOTICES: [&str; 10] = [
     "call.started",
     "call.ringing",
     "call.answered",
@@ -16,6 +16,8 @@ pub const NOTICES: [&str; 8] = [
     "call.ended",
     "call.corrected",
     "call.merged",
+    "feed.down",
+    "feed.up",
 ];
 
 /// The ways that a call goes.

@@ -24,7 +24,7 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 15] = [
+        let keys: [(&str, &[&str]); 16] = [
             ("agi", fields::<super::Agi>()),
             ("http", fields::<super::Http>()),
             ("store", fields::<super::Store>()),
@@ -36,6 +36,7 @@ impl Schema {
             ("pbx", fields::<super::Pbx>()),
             ("push", fields::<super::Push>()),
             ("ami", fields::<super::Ami>()),
+            ("feeds", fields::<super::Feeds>()),
             ("delivery", fields::<super::Delivery>()),
             ("notify", fields::<Endpoint>()),
             ("subscribe", fields::<super::Subscribe>()),

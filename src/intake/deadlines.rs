@@ -199,7 +199,13 @@ async fn rest(inner: &Inner, next_due: Option<Timestamp>) {
 /// Counts what a round did, says which calls are over, and rings for those who send notices.
 fn note(inner: &Inner, done: &Round) {
     tracing::debug!(events = done.settled, notices = done.notices.len(), "settled");
-    for Told { kind, call, pbx, linkedid } in &done.notices {
+    for Told { kind, call, pbx, linkedid, over } in &done.notices {
+        if let Some((started, tellers)) = over {
+            for feed in inner.feeds().over(pbx, tellers, *started, inner.clock.now()) {
+                metrics::counter!("calljournal_feed_missed_calls_total", "pbx" => pbx.clone(), "feed" => feed.as_str())
+                    .increment(1);
+            }
+        }
         metrics::counter!("calljournal_notices_created_total", "kind" => *kind).increment(1);
         tracing::info!(%call, pbx, linkedid, "{kind}");
     }

@@ -6,6 +6,7 @@
 //! - `group`: which calls new events touch
 //! - [`history`]: the same for calls that Asterisk's own records tell, long after
 //! - `telling`: what is told outside of it
+//! - [`feeds`]: how each feed stands; `watching`: over all nodes, and what is told of it
 //! - `recent`: the events of the last large call
 //! - [`living`]: the channels that are believed to live, and what their pbx is to be asked about them
 //! - `series`: what the uniqueids of a pbx show of its Asterisk
@@ -15,6 +16,7 @@
 
 pub mod accept;
 mod deadlines;
+pub mod feeds;
 mod group;
 pub mod living;
 mod recent;
@@ -22,6 +24,7 @@ mod series;
 mod settle;
 mod telling;
 pub mod wanting;
+mod watching;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,10 +39,12 @@ use tokio_util::sync::CancellationToken;
 use crate::call::{Numbering, Rules};
 use crate::clock::Clock;
 use crate::event::{Asked, Event, Feed};
+use crate::store::feeds::Standing;
 pub use crate::store::ledger::SpoolMark;
 pub use crate::store::sent::{SentFile, SentMark};
 use crate::store::{Lane, Store, StoreError, ledger, sent};
 pub use accept::{Mark, Receipt, Refused};
+use feeds::{Feeds, Terms};
 use living::{Finding, Living, Question};
 pub use settle::history;
 pub use wanting::Subscription;
@@ -81,6 +86,7 @@ struct Inner {
     subscriptions: RwLock<Arc<[Subscription]>>,
     recent: recent::Recent,
     living: Mutex<Living>,
+    feeds: Mutex<Feeds>,
     waiting: Arc<Mutex<accept::Waiting>>,
     meters: Arc<accept::Meters>,
     /// Rung when there may be something to settle.
@@ -98,6 +104,16 @@ impl Inner {
 
     fn subscriptions(&self) -> Arc<[Subscription]> {
         self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn feeds(&self) -> MutexGuard<'_, Feeds> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes known which feeds tell.
+    fn note_feeds(&self, events: &[Event]) {
+        let mut feeds = self.feeds();
+        events.iter().for_each(|event| feeds.hear(event));
     }
 
     /// Makes known which channels live and which have ended.
@@ -151,6 +167,7 @@ impl Intake {
     #[must_use]
     pub fn start(store: Store, clock: Clock, policy: Policy) -> Intake {
         let inner = Arc::new(Inner {
+            feeds: Mutex::new(Feeds::new(clock.now())),
             store,
             clock,
             living: Mutex::new(Living::new(policy.ask_after, policy.rules.lost)),
@@ -174,6 +191,7 @@ impl Intake {
     /// [`Refused`]: none of them is known to be in the log; to hand them in again does no harm.
     pub async fn accept(&self, events: Vec<Event>) -> Result<Receipt, Refused> {
         self.inner.hear(&events);
+        self.inner.note_feeds(&events);
         accept::accept(&self.inner, events, None).await
     }
 
@@ -191,12 +209,14 @@ impl Intake {
     /// As [`Intake::accept`]; the mark then stays where it was.
     pub async fn accept_marked(&self, events: Vec<Event>, mark: impl Into<Mark>) -> Result<Receipt, Refused> {
         self.inner.hear(&events);
+        self.inner.note_feeds(&events);
         accept::accept(&self.inner, events, Some(mark.into())).await
     }
 
     /// Hears of an event, and tells what its pbx is to be asked in the session that told it; mostly nothing.
     #[must_use]
     pub fn questions(&self, event: &Event) -> Vec<Question> {
+        self.inner.note_feeds(std::slice::from_ref(event));
         let mut living = lock(&self.inner.living);
         let finding = living.hear(event);
         let questions = living.questions(event, self.inner.clock.now());
@@ -231,6 +251,69 @@ impl Intake {
             Some(Event { feed: Feed::Ami, ..event })
         });
         seen.collect()
+    }
+
+    /// A feed of a pbx gave a sign of life.
+    pub fn beat(&self, pbx: &str, feed: Feed) {
+        self.inner.feeds().beat(pbx, feed, self.inner.clock.now());
+    }
+
+    /// The connection of a feed came up.
+    pub fn linked(&self, pbx: &str, feed: Feed) {
+        self.inner.feeds().linked(pbx, feed, self.inner.clock.now());
+    }
+
+    /// The connection of a feed broke, or did not come up.
+    pub fn broken(&self, pbx: &str, feed: Feed, why: &str) {
+        self.inner.feeds().broken(pbx, feed, why, self.inner.clock.now());
+    }
+
+    /// How the feeds stand now; `down_after` as in [`Terms`], `today` as the zone of the configuration has it.
+    #[must_use]
+    pub fn standings(&self, down_after: SignedDuration, today: &str) -> Vec<Standing> {
+        let feeds = self.inner.feeds();
+        feeds.standings(&self.terms_of(&feeds, down_after), today)
+    }
+
+    fn terms_of(&self, feeds: &Feeds, down_after: SignedDuration) -> Terms {
+        Terms { now: self.inner.clock.now(), listening: feeds.listening(), down_after }
+    }
+
+    /// Whether something changed of a feed that all nodes should know at once.
+    #[must_use]
+    pub fn has_pressing_news(&self, down_after: SignedDuration, today: &str) -> bool {
+        let feeds = self.inner.feeds();
+        feeds.is_pressing(&self.terms_of(&feeds, down_after), today)
+    }
+
+    /// Brings what all nodes know of the feeds together, and tells what follows.
+    ///
+    /// # Errors
+    /// When the database refuses; what this node saw is kept for the next time.
+    pub async fn sync_feeds(&self, down_after: SignedDuration, today: String) -> Result<(), StoreError> {
+        let (news, terms) = {
+            let mut feeds = self.inner.feeds();
+            (feeds.take_news(), self.terms_of(&feeds, down_after))
+        };
+        let subscriptions = self.inner.subscriptions();
+        let work = move |db: &mut _| watching::sync(db, &news, &terms, &today, &subscriptions);
+        match self.inner.store.write(Lane::Settle, "feeds", work).await {
+            Ok(synced) => {
+                self.inner.feeds().know(synced.known);
+                for (kind, pbx, feed) in &synced.told {
+                    metrics::counter!("calljournal_notices_created_total", "kind" => *kind).increment(1);
+                    tracing::info!(pbx, %feed, "{kind}");
+                }
+                if !synced.told.is_empty() {
+                    self.inner.told.notify_one();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.inner.feeds().put_back();
+                Err(error)
+            }
+        }
     }
 
     /// For how long the oldest waiting append waits; `None` where none does.

@@ -20,7 +20,7 @@ use crate::call::identity::notice_about;
 use crate::call::story::{Line, TEXTS, tell_in};
 use crate::call::words::{Language, Words};
 use crate::call::{Call, CallId, Leg, Outcome, Role, SIMULATED, Transfer};
-use crate::event::Event;
+use crate::event::{Event, Feed, Kind};
 use crate::store::calls::{self, Record};
 use crate::store::outbox::{self, Notice};
 use crate::store::{Db, StoreError};
@@ -42,6 +42,8 @@ pub(super) struct Told {
     pub call: CallId,
     pub pbx: String,
     pub linkedid: String,
+    /// Of an end: when the call began, and who told it.
+    pub over: Option<(Timestamp, BTreeSet<Feed>)>,
 }
 
 /// Whether a call is nobody's news: one that was played, unless it says that it is to be told like a real one; and
@@ -195,7 +197,16 @@ pub(super) fn tell_end(
     };
     record.told_print = Some(print);
     let to = of_end(db, kind, call, terms)?;
-    tell(db, &News { id, kind, call, about: None }, record.doc(), &to, terms)
+    let told = tell(db, &News { id, kind, call, about: None }, record.doc(), &to, terms)?;
+    Ok(told.map(|told| match kind {
+        ENDED => Told { over: Some((call.started_at, tellers(events))), ..told },
+        _ => told,
+    }))
+}
+
+/// Who told of a call; what a pbx answered when it was asked is told by nobody.
+fn tellers(events: &[Event]) -> BTreeSet<Feed> {
+    events.iter().filter(|event| event.kind != Kind::Seen).map(|event| event.feed).collect()
 }
 
 /// Whom the end of a call, or a correction of it, is told to: those for whom it is a call, and those who know it from
@@ -261,7 +272,8 @@ fn tell(
     let created = last.map_or(terms.now, |last| terms.now.max(last.saturating_add(APART).unwrap_or(last)));
     let body = body(news, data, created, !to.is_empty());
     let notice = Notice { id, call: id_of_call, kind, created, body };
-    let told = Told { kind, call: call.id, pbx: call.pbx.clone(), linkedid: call.linkedid.clone() };
+    let (pbx, linkedid) = (call.pbx.clone(), call.linkedid.clone());
+    let told = Told { kind, call: call.id, pbx, linkedid, over: None };
     Ok(outbox::create(db, &notice, to)?.then_some(told))
 }
 

@@ -21,6 +21,11 @@ pub const CORRECTED: &str = "call.corrected";
 /// Two calls are one.
 pub const MERGED: &str = "call.merged";
 
+/// A feed does not tell what it should.
+pub const FEED_DOWN: &str = "feed.down";
+/// It does again.
+pub const FEED_UP: &str = "feed.up";
+
 /// The kinds that tell of a call while it goes on.
 const ON_THE_WAY: [&str; 5] = [STARTED, RINGING, ANSWERED, TRANSFERRED, RECORDED];
 

@@ -124,6 +124,9 @@ pub fn next(task: &Task<'_>) -> Result<Step, String> {
 }
 
 fn say(task: &Task<'_>) -> Result<Step, String> {
+    if task.letter.kind.starts_with("feed.") && remembers(task.endpoint.format) {
+        return Ok(Step::Nothing("this format has words for calls alone, and none for feeds"));
+    }
     match task.endpoint.format {
         Format::Standard => standard::next(task),
         Format::AstCdr => ast_cdr::next(task),
@@ -132,6 +135,11 @@ fn say(task: &Task<'_>) -> Result<Step, String> {
         Format::Template => template::next(task),
         Format::Command => Ok(command::next(task)),
     }
+}
+
+/// Whether a notice of this kind tells of a call as a whole.
+fn has_a_call(kind: &str) -> bool {
+    kind != "call.merged" && !kind.starts_with("feed.")
 }
 
 /// Puts the field by which the receiver knows us on top of the JSON.
@@ -207,6 +215,26 @@ mod tests {
         }
         assert_eq!(sent(Format::Template, Some("{}")).unwrap()["auth_token"], "s3\"cret");
         assert!(sent(Format::Template, Some("[]")).unwrap_err().contains("a JSON object"));
+    }
+
+    #[test]
+    fn a_feed_that_is_down_is_told_in_the_formats_that_have_words_for_it() {
+        let down = serde_json::json!({ "pbx": "office", "feed": "ami", "state": "down", "reason": "away" });
+        let letter = sample::letter("feed.down", &down);
+        let step = |format: Format| {
+            let body = Some("{{ call.reason | tojson }}".to_owned());
+            let endpoint = Endpoint { body, notices: vec!["feed.down".into()], ..sample::endpoint(format) };
+            assert_eq!(complaints(&endpoint), Vec::<String>::new(), "{format:?}");
+            let task =
+                Task { endpoint: &endpoint, letter: &letter, memory: &Memory::new(), at: letter.created };
+            next(&task).unwrap()
+        };
+        for format in [Format::AstCdr, Format::Vpbx, Format::Bitrix24] {
+            assert!(matches!(step(format), Step::Nothing(_)), "{format:?}");
+        }
+        assert!(matches!(step(Format::Standard), Step::Send(Message { body, .. }) if body.contains("away")));
+        assert!(matches!(step(Format::Template), Step::Send(Message { body, .. }) if body == "\"away\""));
+        assert!(matches!(step(Format::Command), Step::Run(input) if input.contains("away")));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! call, while a refused one costs it nothing.
 //! Stop: no new sessions; what is queued is committed and acknowledged, who was not read yet gets `FAILURE`.
 
+mod feeds;
 mod ground;
 mod keep;
 mod receivers;
@@ -91,10 +92,11 @@ pub async fn run(
     let addresses = Addresses { agi: agi.local_addr()?, http: http.local_addr()? };
     let (ready, is_ready) = watch::channel(false);
     let parts = Parts::default();
+    let watch = feeds::Watch::new(intake.clone(), clock.clone(), &config);
     let pages = Pages {
         ready: is_ready,
         metrics: metrics.clone(),
-        probe: probe(store.clone(), intake.clone(), clock.clone(), &config),
+        probe: probe(store.clone(), watch.clone(), intake.clone(), clock.clone(), &config),
     };
     let desk = receivers.desk(&intake, clock.clone());
     let routes = api::router(pages)
@@ -103,6 +105,7 @@ pub async fn run(
         .merge(api::subscriptions(desk, config.token.clone()));
     parts.run(&parts.last, |stop| api::serve(http, routes, stop));
     parts.run(&parts.last, |stop| upkeep(metrics, stop));
+    parts.run(&parts.last, |stop| watch.run(stop));
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
     parts.run(&parts.last, |stop| keep::run(store.clone(), clock.clone(), config.store.keep_days, stop));
     parts.run(&parts.ends, |stop| spool.run(stop));
@@ -112,7 +115,7 @@ pub async fn run(
         .scheduled(retry::Schedule::of_seconds(&config.delivery.schedule_s))
         .woken_by(intake.notices_created());
     parts.run(&parts.ends, |stop| notifier.run(stop));
-    let line = ami::Line { intake: intake.clone(), clock: clock.clone(), states: ami::States::default() };
+    let line = ami::Line { intake: intake.clone(), clock: clock.clone() };
     parts.run(&parts.ends, |stop| ami::run(line, config.ami.clone(), config.pbx.default.clone(), stop));
     parts.run(&parts.ends, |stop| {
         apart.run(agi::run(agi, door, config.agi.clone(), config.pbx.clone(), clock, stop))
@@ -317,7 +320,7 @@ fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Healthy is who can write; the rest are numbers.
-fn probe(store: Store, intake: Intake, clock: Clock, config: &Config) -> api::Probe {
+fn probe(store: Store, watch: feeds::Watch, intake: Intake, clock: Clock, config: &Config) -> api::Probe {
     let names: BTreeSet<String> = config.notify.iter().map(|endpoint| endpoint.name.clone()).collect();
     let late_after = config.delivery.late_after_s as f64;
     let runtime = tokio::runtime::Handle::current();
@@ -328,6 +331,7 @@ fn probe(store: Store, intake: Intake, clock: Clock, config: &Config) -> api::Pr
             Some((since, answer)) if since.elapsed() < PROOF_KEEPS => answer.clone(),
             _ => {
                 let answer = runtime.block_on(health(&store, &intake, &clock, &names, late_after));
+                let answer = answer.map(|health| Health { feeds: watch.standings(), ..health });
                 *last = Some((Stopwatch::start(), answer.clone()));
                 answer
             }

@@ -11,6 +11,8 @@
 //! - [`notices`]: what became of them, for the operator
 //! - [`standing`]: receivers that get nothing at present
 //! - [`marks`]: what a receiver's format remembers of a call
+//! - [`feeds`]: how each feed of each pbx stands
+//! - [`summary`]: how the journal stands in a few numbers
 //! - [`keep`]: calls that are forgotten
 //! - [`query`]: what is shown to people
 //! - [`filter`]: which calls they ask for
@@ -25,6 +27,7 @@ pub mod calls;
 mod db;
 pub mod delivery;
 pub mod endpoints;
+pub mod feeds;
 pub mod filter;
 pub mod follow;
 pub mod foreign;
@@ -43,6 +46,7 @@ mod schema;
 pub mod sent;
 mod sqlite;
 pub mod standing;
+pub mod summary;
 mod writer;
 
 use std::path::PathBuf;

@@ -198,6 +198,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    feeds (pbx, feed) {
+        pbx -> Text,
+        feed -> Text,
+        doc -> Text,
+    }
+}
+
+diesel::table! {
     endpoint_states (name) {
         name -> Text,
         state -> Text,

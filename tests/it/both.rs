@@ -8,6 +8,8 @@ mod cli;
 mod crash;
 #[path = "endpoints.rs"]
 mod endpoints;
+#[path = "feeds.rs"]
+mod feeds;
 #[path = "intake.rs"]
 pub mod intake;
 #[path = "keep.rs"]

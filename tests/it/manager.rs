@@ -42,7 +42,12 @@ impl Manager {
 }
 
 /// Answers until the list was asked for, and sends the stream.
-fn talk(mut socket: TcpStream, stream: &[u8], lets_in: bool, log: &Mutex<Vec<String>>) -> Option<TcpStream> {
+pub fn talk(
+    mut socket: TcpStream,
+    stream: &[u8],
+    lets_in: bool,
+    log: &Mutex<Vec<String>>,
+) -> Option<TcpStream> {
     socket.write_all(b"Asterisk Call Manager/11.0.0\r\n").ok()?;
     let mut lines = BufReader::new(socket.try_clone().ok()?).lines().map_while(Result::ok);
     loop {

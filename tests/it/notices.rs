@@ -48,7 +48,7 @@ fn strictly(schema: &mut Value) {
     }
 }
 
-fn validator() -> Validator {
+pub fn validator() -> Validator {
     let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
     assert!(jsonschema::meta::is_valid(&schema), "this is no JSON Schema");
     strictly(&mut schema);

@@ -36,7 +36,7 @@ fn a_call_is_told_as_ended_when_its_grace_is_over_also_across_a_restart() {
 }
 
 /// A receiver that takes everything; what came, head and body, comes out here.
-fn posts_to(receiver: TcpListener) -> Receiver<String> {
+pub fn posts_to(receiver: TcpListener) -> Receiver<String> {
     let (tell, posts) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for socket in receiver.incoming() {

@@ -14,11 +14,9 @@ pub mod session;
 pub mod translate;
 pub mod wire;
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use metrics::{counter, gauge};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -33,7 +31,7 @@ use self::translate::Translator;
 use self::wire::{Action, NotAmi, Reader};
 use crate::clock::Clock;
 use crate::config;
-use crate::event::Event;
+use crate::event::{Event, Feed};
 use crate::intake::Intake;
 
 const CONNECTIONS_TOTAL: &str = "calljournal_ami_connections_total";
@@ -60,45 +58,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const TRIES: u32 = 40;
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// Where a connection stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// It was not up since the server started; the last reason, where it was tried.
-    NeverSeen(Option<String>),
-    /// It is up.
-    Up {
-        /// Since when.
-        since: Timestamp,
-        /// The version of the protocol.
-        version: String,
-    },
-    /// It was up.
-    Down {
-        /// Until when.
-        since: Timestamp,
-        /// Why it is down.
-        why: String,
-    },
-}
-
-/// How each connection stands, by the name of its pbx; clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct States(Arc<Mutex<BTreeMap<String, State>>>);
-
-impl States {
-    /// All of them.
-    #[must_use]
-    pub fn all(&self) -> BTreeMap<String, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn change(&self, pbx: &str, change: impl FnOnce(&State) -> State) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = all.entry(pbx.to_owned()).or_insert(State::NeverSeen(None));
-        *state = change(state);
-    }
-}
-
 /// What all connections need.
 #[derive(Clone)]
 pub struct Line {
@@ -106,8 +65,6 @@ pub struct Line {
     pub intake: Intake,
     /// When a message came.
     pub clock: Clock,
-    /// How the connections stand.
-    pub states: States,
 }
 
 /// Keeps a connection to each of `peers` until `stop`; `default` names the pbx of one that has no name of its own.
@@ -115,7 +72,8 @@ pub async fn run(line: Line, peers: Vec<config::Ami>, default: String, stop: Can
     let mut connections = JoinSet::new();
     for peer in peers {
         let pbx = peer.pbx.clone().unwrap_or_else(|| default.clone());
-        let connection = Connection { line: line.clone(), translator: Translator::new(&pbx), peer, pbx };
+        let translator = Translator::new(&pbx);
+        let connection = Connection { line: line.clone(), translator, peer, pbx, is_up: false };
         connections.spawn(connection.keep(stop.clone()));
     }
     while connections.join_next().await.is_some() {}
@@ -225,17 +183,17 @@ struct Connection {
     peer: config::Ami,
     pbx: String,
     translator: Translator,
+    is_up: bool,
 }
 
 impl Connection {
     async fn keep(mut self, stop: CancellationToken) {
-        self.line.states.change(&self.pbx, |_| State::NeverSeen(None));
         self.up(false);
         let mut pause = FIRST_PAUSE;
         let mut said = String::new();
         loop {
             let Some(broken) = stop.run_until_cancelled(self.once()).await else { return };
-            let was_up = matches!(self.line.states.all().get(&self.pbx), Some(State::Up { .. }));
+            let was_up = std::mem::take(&mut self.is_up);
             let lasts = matches!(&broken, Broken::Trouble(trouble) if trouble.lasts());
             let why = broken.to_string();
             self.down(&why);
@@ -265,9 +223,12 @@ impl Connection {
                 Ok(doings) => doings,
                 Err(broken) => return broken,
             };
+            if talk.session.is_up() {
+                self.line.intake.beat(&self.pbx, Feed::Ami);
+            }
             for doing in &doings {
                 if let Do::Compare(listed) = doing {
-                    self.is_up(talk.session.version(), listed);
+                    self.came_up(talk.session.version(), listed);
                 }
             }
             if let Err(broken) = self.take(&talk.session, doings).await {
@@ -280,23 +241,19 @@ impl Connection {
         gauge!(UP, "pbx" => self.pbx.clone()).set(u8::from(up));
     }
 
-    fn is_up(&self, version: &str, listed: &Listed) {
-        let (since, channels) = (self.line.clock.now(), listed.channels.len());
+    fn came_up(&mut self, version: &str, listed: &Listed) {
+        let channels = listed.channels.len();
         info!(pbx = self.pbx, host = self.peer.host, version, channels, "AMI is up");
         counter!(CONNECTIONS_TOTAL, "outcome" => "up").increment(1);
         self.up(true);
-        self.line.states.change(&self.pbx, |_| State::Up { since, version: version.to_owned() });
+        self.is_up = true;
+        self.line.intake.linked(&self.pbx, Feed::Ami);
     }
 
     fn down(&self, why: &str) {
-        let now = self.line.clock.now();
         counter!(CONNECTIONS_TOTAL, "outcome" => "down").increment(1);
         self.up(false);
-        self.line.states.change(&self.pbx, |before| match before {
-            State::NeverSeen(_) => State::NeverSeen(Some(why.to_owned())),
-            State::Up { .. } => State::Down { since: now, why: why.to_owned() },
-            State::Down { since, .. } => State::Down { since: *since, why: why.to_owned() },
-        });
+        self.line.intake.broken(&self.pbx, Feed::Ami, why);
     }
 
     async fn take(&mut self, session: &Session, doings: Vec<Do>) -> Result<(), Broken> {

@@ -27,7 +27,7 @@ use super::agi::complaints::Complaints;
 use crate::caller::{self, problem};
 use crate::clock::{Clock, Stopwatch};
 use crate::config;
-use crate::event::Event;
+use crate::event::{Event, Feed};
 use crate::intake::{Intake, Refused};
 
 const POSTS_TOTAL: &str = "calljournal_push_posts_total";
@@ -87,7 +87,8 @@ fn routes(prefix: &str) -> Router<Arc<Shared>> {
 }
 
 /// ast-ami asks before it starts and now and then; anything that does not begin with `OK:` makes it start anew.
-async fn test() -> &'static str {
+async fn test(State(shared): State<Arc<Shared>>, peer: ConnectInfo<SocketAddr>) -> &'static str {
+    shared.desk.intake.beat(shared.pbx_of(peer.0.ip().to_canonical()), Feed::Push);
     "OK: test OK"
 }
 
@@ -158,10 +159,14 @@ impl Shared {
         ([(header::CONTENT_TYPE, "application/json; charset=UTF-8")], answer.json()).into_response()
     }
 
-    async fn answer(&self, route: Route, peer: IpAddr, body: &[u8]) -> Answer {
+    /// The pbx that a peer tells of.
+    fn pbx_of(&self, peer: IpAddr) -> &str {
         let names = &self.desk.pbx;
-        let pbx = self.desk.push.pbx.as_ref().or_else(|| names.peers.get(&peer)).unwrap_or(&names.default);
-        match post::read(route, body, pbx, self.desk.clock.now()) {
+        self.desk.push.pbx.as_ref().or_else(|| names.peers.get(&peer)).unwrap_or(&names.default)
+    }
+
+    async fn answer(&self, route: Route, peer: IpAddr, body: &[u8]) -> Answer {
+        match post::read(route, body, self.pbx_of(peer), self.desk.clock.now()) {
             Read::Event(event) => self.keep(*event).await,
             Read::Noise => counted("noise", Answer::SAVED),
             Read::Refused(answer) => counted("garbage", answer),

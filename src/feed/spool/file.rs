@@ -12,6 +12,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::intake::SpoolMark;
+
 /// Bytes that are read at one time.
 const CHUNK: usize = 64 * 1024;
 
@@ -77,6 +79,18 @@ pub fn list(dir: &Path) -> io::Result<Vec<Seen>> {
     }
     files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
+}
+
+/// How many of them hold something that is not taken in, as `marks` have it.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn waiting(dir: &Path, marks: &[SpoolMark]) -> io::Result<usize> {
+    let taken = |seen: &Seen| {
+        let mark = marks.iter().find(|mark| mark.device == seen.id.device && mark.inode == seen.id.inode);
+        mark.is_some_and(|mark| mark.offset >= seen.size)
+    };
+    Ok(list(dir)?.iter().filter(|seen| seen.regular && seen.size > 0 && !taken(seen)).count())
 }
 
 fn see(path: &Path, name: String) -> io::Result<Seen> {

@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+pub use self::file::waiting;
 use self::file::{Chunk, Id, Seen};
 use self::frames::{BATCH, Batch, Garbage};
 use crate::clock::{Clock, Stopwatch};

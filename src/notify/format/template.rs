@@ -136,8 +136,8 @@ pub(super) fn complaints(endpoint: &Endpoint) -> Vec<String> {
     if !METHODS.contains(&method.as_str()) {
         complaints.push(format!("method: there are {}", METHODS.join(", ")));
     }
-    // A merge is no call, and what it is about no trial can say.
-    if complaints.is_empty() && !endpoint.notices.iter().any(|kind| kind == "call.merged") {
+    // A merge is no call, nor is a feed, and what it is about no trial can say.
+    if complaints.is_empty() && endpoint.notices.iter().all(|kind| super::has_a_call(kind)) {
         complaints.extend(trial(endpoint));
     }
     complaints

@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "spool",
     "simulate",
     "check",
+    "status",
     "migrate",
     "notify",
     "man",
