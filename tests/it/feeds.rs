@@ -148,7 +148,7 @@ fn a_manager_interface_that_says_nothing_of_what_the_dialplan_tells_is_down() {
     let server = Server::start(dir.path(), &environment);
     waits_for(&server, "ami", "up");
     for n in 0..10 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64 + 1;
         let caller = format!("{}.{n}", now / 1000);
         assert!(Telling::new("start", &caller, &caller, 1, now, &["num=101", "exten=102"]).tell(server.agi));
         assert!(Telling::new("hangup", &caller, &caller, 2, now + 1, &["cause=16"]).tell(server.agi));

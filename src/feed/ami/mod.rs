@@ -223,13 +223,13 @@ impl Connection {
                 Ok(doings) => doings,
                 Err(broken) => return broken,
             };
-            if talk.session.is_up() {
-                self.line.intake.beat(&self.pbx, Feed::Ami);
-            }
             for doing in &doings {
                 if let Do::Compare(listed) = doing {
                     self.came_up(talk.session.version(), listed);
                 }
+            }
+            if self.is_up {
+                self.line.intake.beat(&self.pbx, Feed::Ami);
             }
             if let Err(broken) = self.take(&talk.session, doings).await {
                 return broken;
