@@ -7,7 +7,7 @@ use std::process::Command;
 use super::super::server::{output, said};
 use super::told;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "calls",
     "show",
