@@ -21,7 +21,7 @@ use crate::feed::cdr::row::Reading;
 use crate::feed::cdr::{Broken, Place, Portion, Source, shifted};
 use crate::intake::Policy;
 use crate::intake::history::{self, Tally};
-use crate::store::Store;
+use crate::store::{Lane, Store, feeds};
 
 /// Rows that are read and written together.
 const ROWS_AT_ONCE: usize = 2000;
@@ -100,7 +100,8 @@ pub async fn import(run: &Run<'_>, config: &Config, asked: &Import) -> anyhow::R
         None => run.now.time_zone().clone(),
     };
     let pbx = asked.pbx.clone().unwrap_or_else(|| config.pbx.default.clone());
-    let reading = Reading { pbx, zone, at: run.now.timestamp() };
+    let now = run.now.timestamp();
+    let reading = Reading { pbx: pbx.clone(), zone, at: now };
     let since = asked.how.since(&run.now)?;
     let place = Place {
         name: asked.source.clone(),
@@ -110,6 +111,9 @@ pub async fn import(run: &Run<'_>, config: &Config, asked: &Import) -> anyhow::R
         since,
     };
     let done = run.take_in(place, reading, asked.how.dry_run).await?;
+    if !asked.how.dry_run {
+        run.store.write(Lane::Settle, "records read", move |db| feeds::read_records(db, &pbx, now)).await?;
+    }
     Ok((run.told(&done, asked.how.dry_run), done.tally.refused == 0))
 }
 

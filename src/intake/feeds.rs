@@ -111,7 +111,8 @@ impl News {
                 known.detail.clear();
             }
             Some(Link::Broken(at, why)) => {
-                (known.linked, known.broken) = (None, known.broken.or(Some(*at)));
+                known.linked = known.linked.filter(|_| is_alive(known, *at));
+                known.broken = known.broken.or(Some(*at));
                 known.detail.clone_from(why);
             }
             None => {}
@@ -163,13 +164,9 @@ impl Feeds {
         }
     }
 
-    /// A connection broke, or did not come up.
-    pub fn broken(&mut self, pbx: &str, feed: Feed, why: &str, now: Timestamp) {
+    /// A connection is away since then: it broke, or did not come up.
+    pub fn broken(&mut self, pbx: &str, feed: Feed, why: &str, since: Timestamp) {
         if let Some(news) = self.of(pbx, feed) {
-            let since = match news.link.take() {
-                Some(Link::Broken(since, _)) => since,
-                _ => now,
-            };
             news.link = Some(Link::Broken(since, why.chars().take(300).collect()));
         }
     }
@@ -342,7 +339,9 @@ fn of_dialplan(known: &Evidence) -> Verdict {
 }
 
 fn of_connection(known: &Evidence, terms: &Terms) -> Option<Verdict> {
-    if let Some(since) = known.broken {
+    let stale = known.beat.is_some_and(|beat| terms.now.duration_since(beat) > LINK_FRESH);
+    if let Some(since) = known.broken.filter(|since| stale || !is_alive(known, *since)) {
+        let since = since.max(known.beat.unwrap_or(since));
         let state =
             if terms.now.duration_since(since) >= terms.down_after { State::Down } else { State::Late };
         // A log-in that fails once more does not make better what is down.
@@ -350,7 +349,7 @@ fn of_connection(known: &Evidence, terms: &Terms) -> Option<Verdict> {
         return Some((state, Some(Why::Broken), Some(since)));
     }
     let Some(beat) = known.beat else { return Some((State::Never, None, None)) };
-    if terms.now.duration_since(beat) > LINK_FRESH {
+    if stale {
         let just_started = terms.now.duration_since(terms.listening) < LINK_FRESH;
         return (!just_started).then_some((State::Late, Some(Why::Unwatched), Some(beat)));
     }
@@ -358,6 +357,11 @@ fn of_connection(known: &Evidence, terms: &Terms) -> Option<Verdict> {
         return Some((State::Down, Some(Why::Missed), None));
     }
     Some((State::Up, None, known.linked))
+}
+
+/// Whether a connection showed life after another node's to the same pbx broke: one is enough.
+fn is_alive(known: &Evidence, broken: Timestamp) -> bool {
+    known.beat.is_some_and(|beat| beat > broken)
 }
 
 fn of_heartbeat(known: &Evidence, terms: &Terms) -> Option<Verdict> {

@@ -263,9 +263,9 @@ impl Intake {
         self.inner.feeds().linked(pbx, feed, self.inner.clock.now());
     }
 
-    /// The connection of a feed broke, or did not come up.
-    pub fn broken(&self, pbx: &str, feed: Feed, why: &str) {
-        self.inner.feeds().broken(pbx, feed, why, self.inner.clock.now());
+    /// The connection of a feed is away since then: it broke, or did not come up.
+    pub fn broken(&self, pbx: &str, feed: Feed, why: &str, since: Timestamp) {
+        self.inner.feeds().broken(pbx, feed, why, since);
     }
 
     /// How the feeds stand now; `down_after` as in [`Terms`], `today` as the zone of the configuration has it.

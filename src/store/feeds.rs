@@ -201,6 +201,18 @@ pub fn put(db: &mut Db, pbx: &str, feed: Feed, known: &Evidence) -> Result<(), S
     Ok(())
 }
 
+/// Asterisk's own records of a pbx were read; a server that runs learns it from here.
+///
+/// # Errors
+/// When the database refuses.
+pub fn read_records(db: &mut Db, pbx: &str, now: Timestamp) -> Result<(), StoreError> {
+    alone(db)?;
+    let known = all(db)?.into_iter().find(|(of, feed, _)| of == pbx && *feed == Feed::Cdr);
+    let known = known.map(|(.., known)| known).unwrap_or_default();
+    let since = known.since.or(Some(now));
+    put(db, pbx, Feed::Cdr, &Evidence { heard: Some(now), state: State::Up, since, ..known })
+}
+
 /// Forgets one; `false` where it is not known.
 ///
 /// # Errors

@@ -268,7 +268,7 @@ async fn a_heartbeat_that_stops_is_told_once_by_all_nodes_together_and_survives_
 #[tokio::test]
 async fn nothing_is_written_down_for_nobody_and_a_change_while_nobody_asked_is_not_told_later() {
     let journal = Journal::open();
-    journal.intake.broken("office", Feed::Ami, "connection refused");
+    journal.intake.broken("office", Feed::Ami, "connection refused", journal.clock.now());
     sync(&journal.intake).await;
     journal.pass(60.0).await;
     sync(&journal.intake).await;
@@ -276,4 +276,23 @@ async fn nothing_is_written_down_for_nobody_and_a_change_while_nobody_asked_is_n
     journal.intake.subscribe(wants_feeds());
     sync(&journal.intake).await;
     assert!(journal.notices().is_empty(), "{:?}", journal.notices());
+}
+
+#[test]
+fn asterisks_own_records_are_a_feed_from_when_they_were_read_but_not_from_when_they_were_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/records/asterisk16.csv");
+    let import = ["import", file, "--timezone", "UTC", "--pbx", "test"];
+    assert!(output(dir.path(), &import).status.success());
+    let cdr = || {
+        let shown = output(dir.path(), &["status", "--format", "json"]);
+        feed(&String::from_utf8_lossy(&shown.stdout), "cdr")
+    };
+    let first = cdr();
+    assert_eq!(first["state"], "up", "{first}");
+    assert!(output(dir.path(), &[&import[..], &["--dry-run"]].concat()).status.success());
+    assert_eq!(cdr(), first);
+    assert!(output(dir.path(), &import).status.success());
+    let again = cdr();
+    assert!(again["last_event"] != first["last_event"] && again["since"] == first["since"], "{again}");
 }

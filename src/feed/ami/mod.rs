@@ -17,6 +17,7 @@ pub mod wire;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use metrics::{counter, gauge};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -73,7 +74,7 @@ pub async fn run(line: Line, peers: Vec<config::Ami>, default: String, stop: Can
     for peer in peers {
         let pbx = peer.pbx.clone().unwrap_or_else(|| default.clone());
         let translator = Translator::new(&pbx);
-        let connection = Connection { line: line.clone(), translator, peer, pbx, is_up: false };
+        let connection = Connection { line: line.clone(), translator, peer, pbx, is_up: false, away: None };
         connections.spawn(connection.keep(stop.clone()));
     }
     while connections.join_next().await.is_some() {}
@@ -184,6 +185,8 @@ struct Connection {
     pbx: String,
     translator: Translator,
     is_up: bool,
+    /// Since when it is not.
+    away: Option<Timestamp>,
 }
 
 impl Connection {
@@ -246,14 +249,15 @@ impl Connection {
         info!(pbx = self.pbx, host = self.peer.host, version, channels, "AMI is up");
         counter!(CONNECTIONS_TOTAL, "outcome" => "up").increment(1);
         self.up(true);
-        self.is_up = true;
+        (self.is_up, self.away) = (true, None);
         self.line.intake.linked(&self.pbx, Feed::Ami);
     }
 
-    fn down(&self, why: &str) {
+    fn down(&mut self, why: &str) {
+        let since = *self.away.get_or_insert_with(|| self.line.clock.now());
         counter!(CONNECTIONS_TOTAL, "outcome" => "down").increment(1);
         self.up(false);
-        self.line.intake.broken(&self.pbx, Feed::Ami, why);
+        self.line.intake.broken(&self.pbx, Feed::Ami, why, since);
     }
 
     async fn take(&mut self, session: &Session, doings: Vec<Do>) -> Result<(), Broken> {
