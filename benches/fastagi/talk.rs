@@ -201,7 +201,12 @@ pub fn tell(server: SocketAddr, event: &Event, since: Instant) -> io::Result<Dur
         return Err(io::Error::other(format!("the server answered {said:?}")));
     }
     socket.write_all(b"200 result=1\n")?;
-    while socket.read(&mut heard).is_ok_and(|n| n > 0) {}
+    // After its ack a session may ask which channels live. Asterisk answers; one that did not would hold its call.
+    while let Ok(n @ 1..) = socket.read(&mut heard) {
+        for _ in heard[..n].iter().filter(|&&byte| byte == b'\n') {
+            let _ = socket.write_all(b"200 result=1 (0)\n");
+        }
+    }
     let _ = socket.write_all(b"HANGUP\n");
     Ok(answered)
 }

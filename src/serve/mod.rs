@@ -145,16 +145,17 @@ pub async fn run(
     Ok(())
 }
 
-/// One thread for a part that nothing else is to come between, and that no other thread is woken for.
+/// Two threads for a part that nothing else is to come between. Where all processors are busy the one that gets its turn
+/// first goes on with it; more of them wake each other up to share what one does.
 struct Apart(Option<Runtime>);
 
 impl Apart {
     fn start(name: &str) -> std::io::Result<Apart> {
         let mut threads = runtime::Builder::new_multi_thread();
-        Ok(Apart(Some(threads.worker_threads(1).thread_name(name).enable_all().build()?)))
+        Ok(Apart(Some(threads.worker_threads(2).thread_name(name).enable_all().build()?)))
     }
 
-    /// What `make` makes belongs to that thread.
+    /// What `make` makes belongs to those threads.
     fn within<T>(&self, make: impl FnOnce() -> T) -> T {
         let _within = self.0.as_ref().map(Runtime::enter);
         make()
