@@ -43,7 +43,7 @@ const ELSEWHERE: Duration = Duration::from_millis(20);
 const OTHERS: Duration = Duration::from_secs(1);
 
 /// Most events of open calls that are read at the start.
-const MOST_REMEMBERED: usize = 100_000;
+const MOST_REMEMBERED: usize = 40_000;
 
 /// How often it is told how far settling is behind.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
@@ -136,8 +136,9 @@ async fn remember_the_living(inner: &Inner) {
         return;
     }
     match inner.store.read("open calls", |db| ledger::of_open_calls(db, MOST_REMEMBERED)).await {
+        // One at a time: as events they are as large again.
         Ok(entries) => {
-            inner.hear(&entries.into_iter().filter_map(|e| e.into_event().ok()).collect::<Vec<_>>())
+            entries.into_iter().filter_map(|e| e.into_event().ok()).for_each(|event| inner.hear([&event]));
         }
         Err(e) => tracing::warn!(error = %e, "channels whose end is not told are found by silence alone"),
     }
