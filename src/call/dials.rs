@@ -229,8 +229,11 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
                 known.started = dial.at;
                 fill(&mut known.group, dial.group.as_deref());
             }
-            if known.by_ami {
+            if known.by_ami.rings {
                 fill(&mut known.group, dial.group.as_deref());
+            }
+            if known.by_ami.rang_before {
+                (known.started, known.rang) = (dial.at, Some(dial.at));
             }
             continue;
         }
@@ -261,10 +264,14 @@ fn rang_in(part: &Part, dial: &Dial, result: &Outcomes) -> bool {
 fn unknown_winner<'r>(parts: &mut Parts, dial: &Dial, result: &'r Outcomes) -> Option<(&'r str, Timestamp)> {
     let (channel, at) = result.winner.as_ref()?;
     if let Some(known) = parts.list.iter_mut().find(|part| part.channel == *channel) {
+        if known.by_ami.answered_before {
+            known.answered = Some(*at);
+        }
         known.answered.get_or_insert(*at);
         // Who picks up what rings at another's phone was not rung himself.
         let dialled = known.party.number.as_ref().is_some_and(|number| dial.numbers.contains(number));
-        if known.rang.is_none() && known.started > dial.at && dialled {
+        let since_unknown = known.rang.is_none() || known.by_ami.rang_before;
+        if since_unknown && known.started > dial.at && dialled {
             known.started = dial.at;
         }
         if dialled || dial.numbers.is_empty() {

@@ -22,9 +22,9 @@ use super::sent::sent_on;
 use super::steps::{Saying, step_name};
 use super::taken::{self, Taken};
 use super::talks::Move;
-use super::witness::{tells_its_end, weigh};
+use super::witness::{ByAmi, tells_its_end, weigh};
 use super::{Call, Direction, How, Landing, Numbering, Outcome, Party, Remark, Role, Standing, Transfer};
-use crate::event::{Event, Feed, Kind};
+use crate::event::{Event, Kind};
 
 /// What the events of one call come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +94,8 @@ pub(super) struct Part {
     pub farewell: Farewell,
     /// Whether ast-ami alone told of the channel.
     pub heard: bool,
-    /// Whether it was AMI that told of its ringing: it knows of no groups.
-    pub by_ami: bool,
+    /// What AMI alone told of it.
+    pub by_ami: ByAmi,
     /// Whether it was ast-ami that told of its end.
     pub end_heard: bool,
     /// When it was told that its phone would ring.
@@ -276,7 +276,7 @@ impl Parts {
         }
         part.role.get_or_insert(Role::Called);
         part.rang.get_or_insert(at);
-        part.by_ami |= event.feed == Feed::Ami;
+        part.by_ami.rings(event);
         fill(&mut part.group, event.fact("group"));
         fill(&mut part.caller, event.fact("caller"));
         part.names(event);
@@ -296,6 +296,7 @@ impl Parts {
             return format!("no change: leg {who} had answered before");
         }
         part.answered = Some(at);
+        part.by_ami.answers(event);
         format!("leg {who} answered; call talking")
     }
 
@@ -498,7 +499,7 @@ impl Part {
             ended: None,
             farewell: Farewell::default(),
             heard: false,
-            by_ami: false,
+            by_ami: ByAmi::default(),
             end_heard: false,
             rang: None,
             outcome: None,

@@ -55,9 +55,14 @@ impl Told {
         &self.events
     }
 
+    /// So many seconds after the call began.
+    pub(super) fn at(seconds: f64) -> Timestamp {
+        Timestamp::from_microsecond(BORN * 1_000_000 + (seconds * 1e6) as i64).unwrap()
+    }
+
     /// What the pbx answered when it was asked about a channel.
     pub(super) fn sees(mut self, at: f64, serial: usize, told: &str) -> Told {
-        let at = Timestamp::from_microsecond(BORN * 1_000_000 + (at * 1e6) as i64).unwrap();
+        let at = Told::at(at);
         let (uid, asked) = (format!("{BORN}.{serial}"), Asked { pbx: "office", at, timed: true });
         let linkedid = format!("{BORN}.0");
         self.events.extend(Event::seen(&asked, &uid, &linkedid, "", told == "alive", at));

@@ -8,6 +8,9 @@
 //! 2. What the dialplan did not tell, AMI did: it counts as if the dialplan had told it.
 //! 3. What ast-ami says is put under both (`hearsay.rs`), since it has no times.
 //!
+//! When AMI's connection came up, the channels that lived then are told as of a list, which knows their times to a second at
+//! best; what the channel that dialled them knows of its `Dial()` goes before that.
+//!
 //! So more witnesses never make a second start, answer, transfer or end, and none of them is needed. A half of a Local
 //! channel that AMI alone told of holds up no end: nobody would tell it where AMI is away.
 
@@ -43,6 +46,29 @@ impl Witness {
             Feed::Push => Witness::Hearsay,
             Feed::Cdr | Feed::Cel => Witness::Record,
         }
+    }
+}
+
+/// What AMI alone told of a leg.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ByAmi {
+    /// That it rings: AMI knows of no groups.
+    pub rings: bool,
+    /// That it rang already, from a list: since when is known to a second.
+    pub rang_before: bool,
+    /// That it was picked up already, from a list: since when is not known.
+    pub answered_before: bool,
+}
+
+impl ByAmi {
+    pub fn rings(&mut self, event: &Event) {
+        if event.feed == Feed::Ami {
+            (self.rings, self.rang_before) = (true, !event.timed);
+        }
+    }
+
+    pub fn answers(&mut self, event: &Event) {
+        self.answered_before = event.feed == Feed::Ami && !event.timed;
     }
 }
 
@@ -107,8 +133,8 @@ impl Parts {
 }
 
 impl Parts {
-    /// A phone that AMI alone told to ring, and of which nobody told more, rings no longer than who dialled it is there:
-    /// so an AMI that goes away holds up no end.
+    /// A phone that AMI alone told to ring, and of which nobody told more, rings no longer than who dialled it is there, and
+    /// not after another one was picked up in its place: so an AMI that goes away holds up no end.
     pub(super) fn stop_ringing(&mut self, told: &[Placed<'_>]) {
         if !told.iter().any(|placed| placed.event.feed == Feed::Ami) {
             return;
@@ -121,7 +147,12 @@ impl Parts {
                 && part.ended.is_none()
                 && !by_dialplan.contains(part.uniqueid.as_str())
         };
-        let over = |part: &Part| self.by_uniqueid(part.caller.as_deref()?)?.ended;
+        let over = |part: &Part| {
+            let caller_left = self.by_uniqueid(part.caller.as_deref()?)?.ended;
+            let rivals = self.list.iter().filter(|rival| rival.caller == part.caller);
+            let picked_up = rivals.filter_map(|rival| rival.answered).filter(|at| *at >= part.started).min();
+            [caller_left, picked_up].into_iter().flatten().min()
+        };
         let stopped = self.list.iter().filter(|part| rings(part));
         let stopped: Vec<(String, Timestamp)> =
             stopped.filter_map(|part| Some((part.uniqueid.clone(), over(part)?.max(part.started)))).collect();
@@ -250,5 +281,39 @@ mod tests {
         let folded = fold(&both, &Numbering::default()).unwrap();
         assert!(folded.standing.all_ended && folded.call.end_time_known);
         assert_eq!(folded.call.legs[1].outcome, Outcome::Cancelled);
+    }
+
+    /// As the list of living channels has it when AMI's connection comes up at `at`.
+    fn listed(told: &Told, at: f64) -> Vec<Event> {
+        let late = |event: Event| Event { timed: false, at: Told::at(at), ..event };
+        by_ami(told).into_iter().map(late).collect()
+    }
+
+    #[test]
+    fn a_phone_that_rang_when_ami_came_up_rang_from_its_dial_on_and_answered_when_the_dial_says() {
+        let dialplan = Told::default()
+            .comes_in()
+            .tell(0.005, 0, "PJSIP/trunk", Kind::Ring, "dials=101,group=sales")
+            .ends(20.0, 0, "trunk", "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedpeernumber=101,dialedtime_ms=20000,answeredtime_ms=14000");
+        let rings = listed(&Told::default().rings(0.1, 1, "101"), 0.9);
+        let answered = listed(&Told::default().answers(6.0, 1, "101"), 8.0);
+        let ends = by_ami(&Told::default().ends(20.0, 1, "101", "cause=16"));
+        let all: Vec<Event> =
+            dialplan.events().iter().cloned().chain(rings).chain(answered).chain(ends).collect();
+        let call = fold(&all, &Numbering::default()).unwrap().call;
+        let phone = &call.legs[1];
+        assert_eq!((call.wait_ms, call.talk_ms), (Some(6000), 14_000));
+        assert_eq!((phone.ring_ms, phone.outcome), (Some(5995), Outcome::Answered));
+    }
+
+    #[test]
+    fn a_phone_rings_no_longer_than_until_another_one_was_picked_up_when_ami_is_cut_meanwhile() {
+        let dialplan = Told::default().comes_in().rings(0.1, 1, "101").answers(4.0, 1, "101");
+        let dialplan = dialplan.ends(9.0, 1, "101", "cause=16").ends(9.0, 0, "trunk", "cause=16");
+        let rings = by_ami(&Told::default().rings(0.1, 2, "102"));
+        let all: Vec<Event> = dialplan.events().iter().cloned().chain(rings).collect();
+        let call = fold(&all, &Numbering::default()).unwrap().call;
+        let other = call.legs.iter().find(|leg| leg.party.number.as_deref() == Some("102")).unwrap();
+        assert_eq!((other.ring_ms, other.outcome), (Some(3893), Outcome::Elsewhere));
     }
 }

@@ -11,6 +11,7 @@ mod cel;
 #[allow(dead_code, clippy::unwrap_used)]
 #[path = "../it/cluster.rs"]
 mod cluster;
+mod cut;
 mod desk;
 mod ends;
 mod freepbx;
@@ -34,6 +35,7 @@ mod tries;
 mod unsaid;
 mod verdict;
 mod webhook;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -54,6 +56,7 @@ use ten::Measured;
 use tries::until_right;
 use verdict::{Row, judge, ms};
 use webhook::Webhook;
+use wishes::{Found, Wishes};
 
 fn main() -> ExitCode {
     let wishes = Wishes::read(std::env::args().skip(1));
@@ -82,98 +85,6 @@ fn main() -> ExitCode {
         }
     }
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// What was asked for on the command line.
-struct Wishes {
-    /// Part of the names of the calls to be played; several, with | between them.
-    filter: String,
-    stores: Vec<Store>,
-    oracle_only: bool,
-    keep: bool,
-    /// Where the events of the calls go.
-    record: Option<PathBuf>,
-    told_by: Teller,
-}
-
-impl Wishes {
-    fn read(arguments: impl Iterator<Item = String>) -> Wishes {
-        let mut wishes = Wishes {
-            filter: String::new(),
-            stores: Vec::new(),
-            oracle_only: false,
-            keep: false,
-            record: None,
-            told_by: Teller::default(),
-        };
-        let mut arguments = arguments.peekable();
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--oracle-only" => wishes.oracle_only = true,
-                "--keep" => wishes.keep = true,
-                "--record" => wishes.record = arguments.next().map(PathBuf::from),
-                "--told-by" => {
-                    let named = Teller::named(&arguments.next().unwrap_or_default());
-                    wishes.told_by = named.unwrap_or_else(|error| panic!("{error}"));
-                }
-                "--store" => wishes.stores.extend(arguments.next().map(|name| Store::named(&name))),
-                // Cargo hands every test program the same flags; the first plain word is the filter.
-                flag if flag.starts_with("--") => {}
-                word if wishes.filter.is_empty() => word.clone_into(&mut wishes.filter),
-                _ => {}
-            }
-        }
-        if wishes.stores.is_empty() {
-            wishes.stores = vec![Store::Sqlite, Store::Postgres];
-        }
-        // Without a journal there is no store.
-        wishes.stores.truncate(if wishes.oracle_only { 1 } else { usize::MAX });
-        wishes
-    }
-}
-
-/// Where the journal keeps the calls.
-enum Store {
-    /// A file of the run.
-    Sqlite,
-    /// A cluster of the tests' own.
-    Postgres,
-    /// Somebody's database, which is written to.
-    Url(String),
-}
-
-/// A store that is there: its name for people, and its URL for the run in a directory.
-struct Found {
-    name: String,
-    url: Box<dyn Fn(&Path) -> String + Sync>,
-}
-
-impl Store {
-    fn named(name: &str) -> Store {
-        match name {
-            "sqlite" => Store::Sqlite,
-            "postgres" => Store::Postgres,
-            url => Store::Url(url.to_owned()),
-        }
-    }
-
-    /// `None` where this machine has none, which is said in large letters.
-    fn found(&self) -> Result<Option<Found>> {
-        Ok(match self {
-            Store::Sqlite => Some(Found {
-                name: "SQLite".into(),
-                url: Box::new(|dir| format!("sqlite://{}", dir.join("calljournal.db").display())),
-            }),
-            Store::Postgres => cluster::Cluster::start("").map(|cluster| Found {
-                name: "PostgreSQL".into(),
-                url: Box::new(move |dir| cluster.database(dir)),
-            }),
-            Store::Url(url) => {
-                let url = url.clone();
-                Some(Found { name: url.clone(), url: Box::new(move |_| url.clone()) })
-            }
-        })
-    }
 }
 
 /// What this machine lacks for real calls.
@@ -304,7 +215,7 @@ impl Stage {
             }
         }
         if wishes.told_by.by_ami() {
-            pbxes.iter().try_for_each(|pbx| journal.listen_to(&pbx.name, pbx.ami))?;
+            pbxes.iter().try_for_each(|pbx| wishes.told_by.connect(&journal, pbx))?;
         }
         if store.is_some() {
             journal.start()?;
@@ -323,24 +234,35 @@ impl Stage {
     }
 
     fn wants(&self, scenario: &Scenario, pbx: &Pbx) -> bool {
-        scenario.is_named(&self.filter) && scenario.on.is(pbx.house, &pbx.root)
+        let can_tell = self.told_by.can_tell(scenario.name);
+        scenario.is_named(&self.filter) && scenario.on.is(pbx.house, &pbx.root) && can_tell
     }
 
     /// One scenario after another on each Asterisk, the Asterisks side by side.
     fn plays_in_parallel(&self) -> Vec<Row> {
         let in_time = |play: &dyn Fn() -> Row| until_right(|| Ok(vec![play()])).unwrap_or_default();
         self.on_each_pbx(|pbx| {
-            let mut rows: Vec<Row> = SCENARIOS
-                .iter()
-                .flat_map(|part| part.iter())
-                .filter(|scenario| self.wants(scenario, pbx))
-                .flat_map(|scenario| in_time(&|| self.play_and_judge(scenario, pbx)))
-                .collect();
+            let wanted: Vec<&Scenario> =
+                SCENARIOS.iter().flat_map(|part| part.iter()).filter(|s| self.wants(s, pbx)).collect();
+            let mut rows = Vec::new();
+            for (n, scenario) in wanted.iter().enumerate() {
+                if self.told_by.is_cut() && n == wanted.len() / 2 {
+                    rows.extend(self.restarted(pbx));
+                }
+                rows.extend(in_time(&|| self.play_and_judge(scenario, pbx)));
+            }
             if self.wants(&REFUSED, pbx) {
                 rows.extend(in_time(&|| self.refused(pbx)));
             }
             rows
         })
+    }
+
+    /// Restarts Asterisk; a row where that went wrong.
+    fn restarted(&self, pbx: &Pbx) -> Option<Row> {
+        println!("{:<8} {} is restarted", pbx.version, pbx.name);
+        let error = pbx.restart().err()?;
+        Some(Row::failed("(restart)", pbx, format!("{error:#}"), String::new()))
     }
 
     fn on_each_pbx(&self, work: impl Fn(&Pbx) -> Vec<Row> + Sync) -> Vec<Row> {
@@ -387,13 +309,18 @@ impl Stage {
 
     fn judged(&self, scenario: &Scenario, played: &Played, pbx: &Pbx) -> Row {
         let Some(journal) = &self.journal else { return told_by_cel(scenario.name, played, pbx) };
-        let mut row = judge(scenario, &played.truth, pbx, journal, &self.webhook);
-        if let Ok(mut unknown) = self.unknown.lock() {
-            self.told_by.forgive(&mut row.wrong, &mut unknown);
-        }
+        let mut row = self.forgiven(judge(scenario, &played.truth, pbx, journal, &self.webhook));
         if let Some(directory) = self.record.as_ref().filter(|_| !row.id.is_empty()) {
             let recorded = record::record(directory, journal, pbx, scenario.name, &row.id);
             row.wrong.extend(recorded.err().map(|error| format!("not recorded: {error:#}")));
+        }
+        row
+    }
+
+    /// Without what the teller cannot know.
+    fn forgiven(&self, mut row: Row) -> Row {
+        if let Ok(mut unknown) = self.unknown.lock() {
+            self.told_by.forgive(&mut row.wrong, &mut unknown);
         }
         row
     }
@@ -449,7 +376,9 @@ impl Stage {
         let rows = played
             .into_iter()
             .map(|(pbx, played)| match (played, &journal) {
-                (Ok(played), Some(journal)) => judge(&OUTAGE, &played.truth, pbx, journal, &stage.webhook),
+                (Ok(played), Some(journal)) => {
+                    stage.forgiven(judge(&OUTAGE, &played.truth, pbx, journal, &stage.webhook))
+                }
                 (Ok(played), None) => told_by_cel(OUTAGE.name, &played, pbx),
                 (Err(error), _) => {
                     Row::unplayed(OUTAGE.name, pbx, format!("{error:#}"), cel::latest(&pbx.cel()))
@@ -476,7 +405,7 @@ impl Stage {
             };
             for one in &measured {
                 if let Some(truth) = &one.truth {
-                    let mut row = judge(&TEN, truth, pbx, journal, &self.webhook);
+                    let mut row = self.forgiven(judge(&TEN, truth, pbx, journal, &self.webhook));
                     row.scenario.clone_from(&one.name);
                     row.wrong.extend(one.wrong.clone());
                     rows.push(row);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::additions::additions;
 
@@ -206,6 +206,26 @@ impl Pbx {
         let _ = fs::remove_file(self.run.join("run/asterisk.ctl"));
         self.process = run_asterisk(&self.root, &self.run, &self.spool)?;
         self.wait_until_booted()
+    }
+
+    /// Has it start anew, as an administrator does after an update; whatever goes on is hung up.
+    pub fn restart(&self) -> Result<()> {
+        self.console("core restart now")?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let uptime = || self.console("core show uptime seconds").unwrap_or_default();
+        // The old one may still answer.
+        let old = |answer: &str| !answer.contains("System uptime") || uptime_of(answer) > Some(5);
+        thread::sleep(Duration::from_secs(1));
+        while old(&uptime()) {
+            ensure!(
+                Instant::now() < deadline,
+                "Asterisk {} did not start anew within a minute",
+                self.version
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        self.console("core waitfullybooted")?;
+        self.check_modules()
     }
 
     fn wait_until_booted(&mut self) -> Result<()> {
@@ -542,4 +562,10 @@ fn lines(house: House, ports: &[u16]) -> String {
 /// The trunk that leads into `context`.
 pub fn trunk(context: &str) -> String {
     format!("trunk-{context}")
+}
+
+/// Seconds, of what `core show uptime seconds` answers.
+fn uptime_of(answer: &str) -> Option<u64> {
+    let line = answer.lines().find(|line| line.starts_with("System uptime"))?;
+    line.rsplit(' ').next()?.trim().parse().ok()
 }

@@ -1,5 +1,7 @@
 //! What stands in the fields of a message: texts, uniqueids, times.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::session::time;
@@ -44,7 +46,31 @@ impl Now {
 /// A field's text, unless that is Asterisk's word for not knowing.
 pub(super) fn text(message: &Message, field: &str) -> Option<String> {
     let known = message.get(field).filter(|text| *text != "<unknown>")?;
-    Some(clean(known.as_bytes()))
+    let told = if field.ends_with("CallerIDName") { unescaped(known) } else { known.into() };
+    Some(clean(told.as_bytes()))
+}
+
+/// A person's name, which Asterisk writes as a C string would be written (`manager_channels.c`, `ast_escape_c`).
+fn unescaped(name: &str) -> Cow<'_, str> {
+    if !name.contains('\\') {
+        return Cow::Borrowed(name);
+    }
+    let (mut plain, mut letters) = (String::with_capacity(name.len()), name.chars());
+    while let Some(letter) = letters.next() {
+        let escaped = if letter == '\\' { letters.next() } else { None };
+        plain.push(match escaped {
+            None => letter,
+            Some('a') => '\u{7}',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('v') => '\u{b}',
+            Some(other) => other,
+        });
+    }
+    Cow::Owned(plain)
 }
 
 /// The uniqueid of the channel that `whose` stands before.
@@ -98,6 +124,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(number_in(dialled).as_deref(), number, "{dialled}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_as_asterisk_escaped_it_and_no_other_field_is() {
+        for (told, name) in [
+            ("Ivan", "Ivan"),
+            (r#"\\\"Ivan\\\", ${SHELL(x)} a;b <x>"#, r#"\"Ivan\", ${SHELL(x)} a;b <x>"#),
+            (r"O\'Neill\?", "O'Neill?"),
+            // What no text should hold is shown, as in all that comes from a call.
+            (r"a\tb\\", r"a\tb\"),
+            (r"\", r"\"),
+        ] {
+            let message = [("CallerIDName", told), ("DestCallerIDName", told), ("Exten", told)].into_iter();
+            let message: Message = message.collect();
+            assert_eq!(text(&message, "CallerIDName").as_deref(), Some(name), "{told}");
+            assert_eq!(text(&message, "DestCallerIDName").as_deref(), Some(name), "{told}");
+            assert_eq!(text(&message, "Exten").as_deref(), Some(told));
         }
     }
 
