@@ -24,6 +24,7 @@
 //! | feed | event, intake, clock, config, caller |
 //! | database.rs | feed, event, store |
 //! | notify | store, clock, config |
+//! | reconcile | event, feed, intake, store, call, clock, config |
 //! | api | store, event, call, config, notify, observe, clock, caller |
 //! | serve | everything |
 //! | cli | everything but api |
@@ -45,6 +46,8 @@ pub mod call;
 pub mod store;
 
 pub mod notify;
+
+pub mod reconcile;
 
 pub mod api;
 pub mod cli;

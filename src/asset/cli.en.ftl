@@ -160,6 +160,20 @@ import-refused = { $count ->
    *[other] { $count } rows were refused by the database, see the log.
 }
 
+# reconcile
+reconcile-source = { $source } (pbx { $pbx }), since { $since }
+reconcile-total = All sources
+reconcile-otherwise = { $count ->
+    [one] told otherwise by Asterisk: one call
+   *[other] told otherwise by Asterisk: { $count } calls
+}
+reconcile-only-ours = { $count ->
+    [one] only in the journal: one call
+   *[other] only in the journal: { $count } calls
+}
+reconcile-list-otherwise = Told otherwise by Asterisk; the journal keeps to what it was told, and `show ID --events` says how they differ:
+reconcile-list-only-ours = Only in the journal:
+
 # simulate
 played = { $count ->
     [one] One call played

@@ -178,6 +178,22 @@ import-refused = { $count ->
    *[other] База данных не приняла { $count } строк, подробности в логе.
 }
 
+# reconcile
+reconcile-source = { $source } (АТС { $pbx }), начиная с { $since }
+reconcile-total = Все источники
+reconcile-otherwise = { $count ->
+    [one] по-другому в Asterisk: { $count } звонок
+    [few] по-другому в Asterisk: { $count } звонка
+   *[other] по-другому в Asterisk: { $count } звонков
+}
+reconcile-only-ours = { $count ->
+    [one] только в журнале: { $count } звонок
+    [few] только в журнале: { $count } звонка
+   *[other] только в журнале: { $count } звонков
+}
+reconcile-list-otherwise = По-другому записаны в Asterisk; в журнале остаётся то, что было рассказано, а чем они отличаются, покажет `show ID --events`:
+reconcile-list-only-ours = Только в журнале:
+
 # simulate
 played = { $count ->
     [one] Разыгран { $count } звонок

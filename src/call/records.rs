@@ -330,6 +330,7 @@ fn complete(parts: &mut Parts, cel: &[Placed<'_>], rows: &[Row<'_>], notes: &mut
         if cel.is_empty() {
             phones(parts, rows, false);
         }
+        answers(parts, cel, rows);
         ends(parts, cel, rows);
     }
     let fills = |uid: &str| broken && !before.contains(uid);
@@ -347,6 +348,19 @@ fn complete(parts: &mut Parts, cel: &[Placed<'_>], rows: &[Row<'_>], notes: &mut
             _ if broken => row.tells(),
             _ => compared(parts, rows, row),
         };
+    }
+}
+
+/// When a phone was picked up that was heard to ring, and then no more.
+fn answers(parts: &mut Parts, cel: &[Placed<'_>], rows: &[Row<'_>]) {
+    let silent = |part: &&mut Part| part.ended.is_none() && part.answered.is_none() && !part.is_plumbing();
+    for part in parts.list.iter_mut().filter(|part| part.role == Some(Role::Called)).filter(silent) {
+        let picked_up =
+            |placed: &&Placed<'_>| placed.event.kind == Kind::Answer && placed.event.uid == part.uniqueid;
+        let told = cel.iter().find(picked_up).map(|placed| placed.event.at);
+        let rows = rows.iter().filter_map(Row::talk).filter(|(called, _)| *called == part.channel);
+        let counted = rows.map(|(_, answer)| answer.max(part.rang.unwrap_or(answer))).min();
+        part.answered = told.or(counted);
     }
 }
 

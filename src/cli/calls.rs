@@ -45,7 +45,7 @@ fn nothing(total: usize, paper: &Paper, asked: &Asked) -> String {
 }
 
 /// The calls as a table, in the order handed in.
-fn table(calls: &[Call], paper: &Paper) -> String {
+pub fn table(calls: &[Call], paper: &Paper) -> String {
     // With one pbx its name is noise; a call that was played must never pass for a real one.
     let pbxes = calls.iter().any(|call| call.pbx != calls[0].pbx || call.pbx == SIMULATED);
     let rows = calls.iter().map(|call| {

@@ -1,33 +1,23 @@
 //! `calljournal import`: calls from Asterisk's own records.
-//!
-//! Rows are read in a thread of their own, a few portions ahead of the
-//! database and no more, so that a year takes the memory of a minute.
 
 use std::io::IsTerminal;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::paper::Paper;
 use super::when::{self, Edge};
 use crate::call::words::Value;
 use crate::config::Config;
+use crate::feed::cdr::Place;
 use crate::feed::cdr::row::Reading;
-use crate::feed::cdr::{Broken, Place, Portion, Source, shifted};
 use crate::intake::Policy;
-use crate::intake::history::{self, Tally};
-use crate::store::{Lane, Store, feeds};
-
-/// Rows that are read and written together.
-const ROWS_AT_ONCE: usize = 2000;
-
-/// Portions that are read ahead.
-const AHEAD: usize = 2;
+use crate::intake::history::Tally;
+use crate::reconcile::{Journal, Taken};
+use crate::store::Store;
 
 /// What is to be imported.
 #[derive(Debug, Clone, Args)]
@@ -62,7 +52,7 @@ pub struct How {
     since: Option<String>,
     /// Only say what would change: everything is done, and undone again.
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
 impl Import {
@@ -73,7 +63,11 @@ impl Import {
 }
 
 impl How {
-    fn since(&self, now: &Zoned) -> anyhow::Result<Option<Timestamp>> {
+    /// From when on, as it was typed.
+    ///
+    /// # Errors
+    /// Where that is no time.
+    pub fn since(&self, now: &Zoned) -> anyhow::Result<Option<Timestamp>> {
         let read = |text: &String| when::parse(text, now, Edge::Begin);
         self.since.as_ref().map(read).transpose().map_err(|e| anyhow::anyhow!("--since: {e}"))
     }
@@ -100,8 +94,7 @@ pub async fn import(run: &Run<'_>, config: &Config, asked: &Import) -> anyhow::R
         None => run.now.time_zone().clone(),
     };
     let pbx = asked.pbx.clone().unwrap_or_else(|| config.pbx.default.clone());
-    let now = run.now.timestamp();
-    let reading = Reading { pbx: pbx.clone(), zone, at: now };
+    let reading = Reading { pbx, zone, at: run.now.timestamp() };
     let since = asked.how.since(&run.now)?;
     let place = Place {
         name: asked.source.clone(),
@@ -109,52 +102,23 @@ pub async fn import(run: &Run<'_>, config: &Config, asked: &Import) -> anyhow::R
         tables: asked.tables.clone(),
         zone_is_named: asked.timezone.is_some(),
         since,
+        grows: false,
     };
-    let done = run.take_in(place, reading, asked.how.dry_run).await?;
-    if !asked.how.dry_run {
-        run.store.write(Lane::Settle, "records read", move |db| feeds::read_records(db, &pbx, now)).await?;
-    }
-    Ok((run.told(&done, asked.how.dry_run), done.tally.refused == 0))
-}
-
-/// What came of one source.
-#[derive(Debug, Default)]
-struct Done {
-    rows: usize,
-    unreadable: usize,
-    tally: Tally,
+    let bar = bar();
+    let journal = run.journal(asked.how.dry_run);
+    let taken = journal.take_in(place, reading, |_| Ok(()), moving(&bar)).await;
+    bar.finish_and_clear();
+    let taken = taken?;
+    Ok((run.told(&taken, asked.how.dry_run), taken.tally.refused == 0))
 }
 
 impl Run<'_> {
-    async fn take_in(&self, place: Place, reading: Reading, trial: bool) -> anyhow::Result<Done> {
-        let (name, since) = (place.shown(), place.since);
-        let bar = bar();
-        let (mut portions, reader) = read_ahead(place, reading.clone(), bar.clone());
-        let mut done = Done::default();
-        while let Some(portion) = portions.recv().await {
-            let Portion { mut events, rows, unreadable } = portion.with_context(|| name.clone())?;
-            if let (0, Some(off)) = (done.rows, shifted(&events)) {
-                bail!(
-                    "the times of {} are {} off from the channels that they tell of: name the zone in which \
-                     they were written, --timezone UTC or --timezone Europe/Berlin (read as {})",
-                    name,
-                    format_args!("{off:#}"),
-                    reading.zone.iana_name().unwrap_or("the system's"),
-                );
-            }
-            (done.rows, done.unreadable) = (done.rows + rows, done.unreadable + unreadable);
-            events.retain(|event| since.is_none_or(|since| event.at >= since));
-            let taken =
-                history::take_in(self.store, self.policy, events, self.now.timestamp(), trial).await?;
-            done.tally.add(taken);
-        }
-        bar.finish_and_clear();
-        // One that died ends the portions as one that is at the end does.
-        reader.await.with_context(|| format!("{name}: not all of it was read"))?;
-        Ok(done)
+    /// What records are taken into.
+    pub fn journal(&self, trial: bool) -> Journal<'_> {
+        Journal { store: self.store, policy: self.policy, now: self.now.timestamp(), trial }
     }
 
-    fn told(&self, done: &Done, trial: bool) -> String {
+    fn told(&self, done: &Taken, trial: bool) -> String {
         let words = &self.paper.words;
         let Tally { same, added, corrected, disagree, refused } = done.tally;
         let mut lines = vec![words.say("import-rows", &[("count", done.rows.into())])];
@@ -175,37 +139,20 @@ impl Run<'_> {
     }
 }
 
-/// Reads in a thread of its own, which ends when nobody takes any more.
-fn read_ahead(
-    place: Place,
-    reading: Reading,
-    bar: ProgressBar,
-) -> (mpsc::Receiver<Result<Portion, Broken>>, JoinHandle<bool>) {
-    let (give, take) = mpsc::channel(AHEAD);
-    let reader = tokio::task::spawn_blocking(move || {
-        let mut source = match Source::open(&place) {
-            Ok(source) => source,
-            Err(e) => return give.blocking_send(Err(e)).is_ok(),
-        };
-        while let Some(portion) = source.next(ROWS_AT_ONCE, &reading).transpose() {
-            let (done, all) = source.progress();
-            bar.set_length(all);
-            bar.set_position(done);
-            let failed = portion.is_err();
-            if give.blocking_send(portion).is_err() || failed {
-                break;
-            }
-        }
-        true
-    });
-    (take, reader)
-}
-
 /// On the terminal of who waits.
-fn bar() -> ProgressBar {
+pub fn bar() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{wide_bar} {percent}%  {eta}");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// What moves `bar`.
+pub fn moving(bar: &ProgressBar) -> impl Fn(u64, u64) + Clone + Send + use<> {
+    let bar = bar.clone();
+    move |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    }
 }

@@ -13,6 +13,7 @@ mod manual;
 mod migrate;
 mod notify;
 mod paper;
+mod reconcile;
 #[cfg(test)]
 mod sample;
 mod show;
@@ -139,6 +140,16 @@ enum Command {
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(import::Import),
 
+    /// Hold the journal against Asterisk's own records of the last days: what is missing is added.
+    ///
+    /// Reads the sources of `[[reconcile]]` and says of each how many calls are the same, were added because nobody had
+    /// told them, or were told to their end; of which calls the records say otherwise than they were told live, which
+    /// stays; and which calls the journal alone has. `serve` does the same by itself, every hour. To repeat it does no harm.
+    ///
+    /// Fails where a source cannot be read or the database refused a row.
+    #[command(after_help = RECONCILE_EXAMPLES)]
+    Reconcile(reconcile::Asked),
+
     /// Play calls into a running server, as a real Asterisk would tell them.
     ///
     /// To see the journal fill, to try a receiver of notices, or to put load on a server. The calls are of the pbx
@@ -242,6 +253,14 @@ Examples:
   calljournal import postgres://reader:password@dbhost/asterisk --since 30d
   calljournal import postgres://dbhost/asterisk --table pbx.cdr --table pbx.cel
   calljournal import cel.csv --columns eventtype,eventtime,cidnum,cidname,exten,context,channame,appname,uniqueid,linkedid";
+
+const RECONCILE_EXAMPLES: &str = "\
+Examples:
+  calljournal reconcile --dry-run                        what would be done, of all that is configured
+  calljournal reconcile --since yesterday
+  calljournal reconcile --since 7d /var/log/asterisk/cdr-csv/Master.csv
+  calljournal reconcile --format json | jq '.sources[].calls_only_ours'
+  0 6 * * * calljournal reconcile --quiet                in a crontab: mail only where there is news";
 
 const MAN_EXAMPLES: &str = "\
 Examples:
@@ -374,6 +393,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                     runtime.block_on(status::status(&store, &loaded.config, &paper, format, now))?
                 }
             }
+        }
+        Command::Reconcile(asked) => {
+            let loaded = load(file)?;
+            let paper = paper(Some(&loaded), locale);
+            let (text, well) = writing(&loaded, &paper, asked.is_trial(), async |run| {
+                reconcile::reconcile(run, &loaded.config, &asked).await
+            })?;
+            Answer { text, well }
         }
         Command::Tail { calls } => {
             let loaded = load(file)?;

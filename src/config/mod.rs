@@ -57,6 +57,9 @@ pub struct Config {
     pub ami: Vec<Ami>,
     /// When a feed is down.
     pub feeds: Feeds,
+    /// Asterisk's own records that the journal is held against.
+    #[serde(default)]
+    pub reconcile: Vec<Reconcile>,
     /// How notices are delivered.
     pub delivery: Delivery,
     /// Where notices go.
@@ -273,6 +276,56 @@ pub struct Ami {
     /// The pbx that it is, where that is not the default.
     #[serde(default)]
     pub pbx: Option<String>,
+}
+
+/// `[[reconcile]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reconcile {
+    /// A file or the URL of a database; never shown as it is.
+    pub source: String,
+    /// The pbx that wrote it, where that is not the default.
+    #[serde(default)]
+    pub pbx: Option<String>,
+    /// The zone of its times, where that is not the one of `[call]`.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// The names of a file's columns in their order, where they are not known by themselves.
+    #[serde(default)]
+    pub columns: Option<Vec<String>>,
+    /// Tables of a database; `cdr` and `cel` where none is named.
+    #[serde(default)]
+    pub table: Vec<String>,
+    /// Seconds from one run of the server to the next.
+    #[serde(default = "an_hour")]
+    pub every_s: u64,
+    /// Days that each run looks back.
+    #[serde(default = "two_days")]
+    pub look_back_days: u32,
+}
+
+fn an_hour() -> u64 {
+    3600
+}
+
+fn two_days() -> u32 {
+    2
+}
+
+impl Reconcile {
+    /// A source of which nothing is known but where it is.
+    #[must_use]
+    pub fn plain(source: &str) -> Reconcile {
+        Reconcile {
+            source: source.to_owned(),
+            pbx: None,
+            timezone: None,
+            columns: None,
+            table: Vec::new(),
+            every_s: an_hour(),
+            look_back_days: two_days(),
+        }
+    }
 }
 
 /// `[subscribe]`

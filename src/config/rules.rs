@@ -125,6 +125,7 @@ pub(super) fn check(loaded: &Loaded, complaints: &mut Vec<String>) {
         refuse("delivery.late_after_s", "must be at least 1; 3600 is an hour".to_owned());
     }
     check_amis(loaded, complaints);
+    check_sources(loaded, complaints);
     check_endpoints(loaded, complaints);
     check_tokens(loaded, complaints);
 }
@@ -142,6 +143,31 @@ fn check_amis(loaded: &Loaded, complaints: &mut Vec<String>) {
             refuse(format!(
                 "there are two for the pbx {pbx:?}; give each its own pbx, as its dialplan names it"
             ));
+        }
+    }
+}
+
+fn check_sources(loaded: &Loaded, complaints: &mut Vec<String>) {
+    let mut sources = BTreeSet::new();
+    for (n, one) in (1..).zip(&loaded.config.reconcile) {
+        // Not by its source, which may hold a password.
+        let mut refuse = |why: String| complaints.push(format!("[[reconcile]], the {n}. one: {why}"));
+        if one.source.is_empty() || one.pbx.as_ref().is_some_and(String::is_empty) {
+            refuse("source and pbx may not be empty".to_owned());
+        }
+        if !sources.insert((&one.source, &one.table)) {
+            refuse("there are two of this source".to_owned());
+        }
+        if let Some(zone) = one.timezone.as_deref().filter(|zone| !is_zone(zone)) {
+            refuse(format!(
+                "no such time zone: {zone}; write \"system\" or a name such as \"Europe/Berlin\""
+            ));
+        }
+        if !(60..=A_WEEK).contains(&one.every_s) {
+            refuse(format!("every_s must be from 60 to {A_WEEK} (a week)"));
+        }
+        if one.look_back_days == 0 || one.look_back_days > 366 {
+            refuse("look_back_days must be from 1 to 366".to_owned());
         }
     }
 }
@@ -330,6 +356,28 @@ mod tests {
         assert_eq!(complaints(|c| c.ami = vec![office.clone(), branch]), "");
         assert!(complaints(|c| c.ami = vec![office.clone(), office]).contains("two for the pbx \"default\""));
         assert!(complaints(|c| c.ami = vec![ami(None, "")]).contains("may not be empty"));
+    }
+
+    #[test]
+    fn a_source_of_records_is_there_once_and_never_shown() {
+        let source = |change: &dyn Fn(&mut super::super::Reconcile)| {
+            let mut one = super::super::Reconcile::plain("mysql://u:geheim@db/asteriskcdrdb");
+            change(&mut one);
+            one
+        };
+        let good = source(&|_| {});
+        assert_eq!(complaints(|c| c.reconcile = vec![good.clone()]), "");
+        let said = complaints(|c| c.reconcile = vec![good.clone(), good.clone()]);
+        assert!(said.contains("two of this source") && !said.contains("geheim"), "{said}");
+        assert!(complaints(|c| c.reconcile = vec![source(&|s| s.every_s = 5)]).contains("every_s"));
+        assert!(
+            complaints(|c| c.reconcile = vec![source(&|s| s.look_back_days = 0)]).contains("look_back_days")
+        );
+        assert!(
+            complaints(|c| c.reconcile = vec![source(&|s| s.source.clear())]).contains("may not be empty")
+        );
+        let zone = source(&|s| s.timezone = Some("Mars/Base".into()));
+        assert!(complaints(|c| c.reconcile = vec![zone.clone()]).contains("Mars/Base"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) fn of_config() -> Schema {
-        let keys: [(&str, &[&str]); 16] = [
+        let keys: [(&str, &[&str]); 17] = [
             ("agi", fields::<super::Agi>()),
             ("http", fields::<super::Http>()),
             ("store", fields::<super::Store>()),
@@ -37,6 +37,7 @@ impl Schema {
             ("push", fields::<super::Push>()),
             ("ami", fields::<super::Ami>()),
             ("feeds", fields::<super::Feeds>()),
+            ("reconcile", fields::<super::Reconcile>()),
             ("delivery", fields::<super::Delivery>()),
             ("notify", fields::<Endpoint>()),
             ("subscribe", fields::<super::Subscribe>()),
@@ -56,7 +57,7 @@ impl Schema {
 
     /// Whether the section is an array of tables.
     pub(super) fn repeated(&self, section: &str) -> bool {
-        ["notify", "trunk", "token", "ami"].contains(&section)
+        ["notify", "trunk", "token", "ami", "reconcile"].contains(&section)
     }
 
     pub(super) fn default_of(&self, section: &str, key: &str) -> Option<&Value> {

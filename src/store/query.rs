@@ -1,6 +1,6 @@
 //! What is shown to people: the read side of the store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::dsl::{count_star, min, not, sql};
 use diesel::prelude::*;
@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::filter::{self, Filter, Page};
 use super::schema::{call_aliases, calls, deliveries, events, members, set_aside};
 use super::{Db, Store, StoreError, calls as stored, ledger};
-use crate::call::Call;
 use crate::call::cdr::Row;
+use crate::call::{Call, note};
 use crate::event::Event;
 
 /// Calls that are read by one statement.
@@ -139,6 +139,42 @@ impl Store {
                 entries.into_iter().map(told).collect::<Result<_, StoreError>>()?;
             events.sort_by_key(|e| (e.event.at, e.id));
             Ok(events)
+        })
+        .await
+    }
+
+    /// Those of `calls` of which Asterisk's own record says otherwise than they are told.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn told_otherwise(&self, calls: Vec<String>) -> Result<HashSet<String>, StoreError> {
+        self.read("told otherwise", move |db| {
+            let of = events::table.filter(events::call_id.eq_any(&calls));
+            let rows = of.filter(events::feed.eq_any(["cdr", "cel"])).select((events::call_id, events::note));
+            let rows: Vec<(Option<String>, Option<String>)> = rows.load(db)?;
+            let otherwise = |note: Option<String>| note.is_some_and(|note| note::is_disagreement(&note));
+            Ok(rows.into_iter().filter_map(|(call, note)| call.filter(|_| otherwise(note))).collect())
+        })
+        .await
+    }
+
+    /// The calls of a pbx that are not over, `most` at most.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn open_calls(&self, pbx: &str, most: usize) -> Result<Vec<Call>, StoreError> {
+        let pbx = pbx.to_owned();
+        self.read("open calls", move |db| {
+            let open = calls::table.filter(calls::due_us.is_not_null()).filter(calls::state.ne("ended"));
+            let ids = open.filter(calls::pbx.eq(pbx)).select(calls::id).limit(most as i64);
+            let ids: Vec<String> = ids.load(db)?;
+            let mut found = Vec::with_capacity(ids.len());
+            for some in ids.chunks(AT_ONCE) {
+                for record in stored::find(db, some.iter().map(String::as_str))? {
+                    found.push(record.call()?);
+                }
+            }
+            Ok(found)
         })
         .await
     }

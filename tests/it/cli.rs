@@ -6,6 +6,8 @@ mod calls;
 mod export;
 #[path = "cli/import.rs"]
 mod import;
+#[path = "cli/lost_day.rs"]
+mod lost_day;
 #[path = "cli/manual.rs"]
 mod manual;
 #[path = "cli/simulate.rs"]

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use csv_core::ReadRecordResult;
+use jiff::{SignedDuration, Timestamp};
 
 use super::row::{Layout, Reading};
 use super::{Broken, Portion};
@@ -17,6 +18,15 @@ use super::{Broken, Portion};
 const LONGEST: u64 = 64 << 10;
 
 const CELLS: usize = 64;
+
+/// How exactly a place in a file is looked for, in bytes: so much is read faster than looked through.
+const NEAR: u64 = 256 << 10;
+
+/// Lines that are looked at for one that has a time.
+const LOOKED_AT: usize = 100;
+
+/// A row is written when its call is over; none lasts longer, and no clock is set back further.
+const LONGEST_CALL: SignedDuration = SignedDuration::from_hours(24);
 
 /// Columns of `cdr_csv`. What it is told to add comes behind them, in this order: uniqueid, userfield, and the three
 /// of `newcdrcolumns`.
@@ -92,8 +102,14 @@ pub struct Csv {
     lines: BufReader<File>,
     parser: csv_core::Reader,
     layout: Layout,
+    /// Whether somebody said what the columns are: in headings, or when it was opened.
+    is_told: bool,
+    /// Where the first row is.
+    begin: u64,
     length: u64,
     done: u64,
+    /// What was written before is not wanted.
+    passing: Option<Timestamp>,
 }
 
 impl Csv {
@@ -109,9 +125,7 @@ impl Csv {
         lines.by_ref().take(LONGEST).read_until(b'\n', &mut first)?;
         let mark: &[u8] = "\u{feff}".as_bytes();
         let mut parser = csv_core::Reader::new();
-        let cells = cells(&mut parser, first.strip_prefix(mark).unwrap_or(&first)).unwrap_or_default();
-        let texts: Vec<String> =
-            cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+        let texts = texts(&mut parser, first.strip_prefix(mark).unwrap_or(&first));
         let has_headings = texts.len() > 2 && texts.iter().all(|text| Layout::is_name(text));
         let layout = match columns {
             Some(columns) => Layout::of(columns),
@@ -119,10 +133,15 @@ impl Csv {
             None => by_place(&texts),
         };
         let layout = layout.ok_or(Broken::Columns(texts.len()))?;
-        if !has_headings {
-            lines.seek(SeekFrom::Start(0))?;
-        }
-        Ok(Csv { lines, parser, layout, length, done: 0 })
+        let begin = if has_headings { first.len() as u64 } else { 0 };
+        lines.seek(SeekFrom::Start(begin))?;
+        let is_told = has_headings || columns.is_some();
+        Ok(Csv { lines, parser, layout, is_told, begin, length, done: begin, passing: None })
+    }
+
+    /// Passes over what was written more than a day before `since`, in a file whose rows come in the order of time.
+    pub fn pass_over(&mut self, since: Timestamp) {
+        self.passing = since.checked_sub(LONGEST_CALL).ok();
     }
 
     /// The next rows, `most` at most; `None` behind the last.
@@ -130,6 +149,9 @@ impl Csv {
     /// # Errors
     /// [`Broken::Read`].
     pub fn next(&mut self, most: usize, reading: &Reading) -> Result<Option<Portion>, Broken> {
+        if let Some(since) = self.passing.take() {
+            self.seek(since, reading)?;
+        }
         let mut portion = Portion::default();
         let mut line = Vec::new();
         while portion.rows < most {
@@ -147,6 +169,62 @@ impl Csv {
             portion.put(&self.layout, &cells, reading);
         }
         Ok((portion.rows > 0).then_some(portion))
+    }
+
+    /// Goes to the rows of `since` by halves, as one finds a word in a dictionary: in a file of gigabytes it takes a
+    /// dozen looks.
+    fn seek(&mut self, since: Timestamp, reading: &Reading) -> Result<(), Broken> {
+        let (mut before, mut behind) = (self.begin, self.length);
+        while behind.saturating_sub(before) > NEAR {
+            let middle = before + (behind - before) / 2;
+            match self.row_behind(middle, behind, reading)? {
+                Some((row, written)) if written < since => before = row,
+                _ => behind = middle,
+            }
+        }
+        self.lines.seek(SeekFrom::Start(before))?;
+        if !self.is_told && before > self.begin {
+            // Asterisk may have been told to write more columns since the file was begun.
+            let mut line = Vec::new();
+            self.lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
+            if let Some(layout) = by_place(&texts(&mut self.parser, &line)) {
+                self.layout = layout;
+            }
+            self.lines.seek(SeekFrom::Start(before))?;
+        }
+        self.done = before;
+        Ok(())
+    }
+
+    /// Where the first row between two places begins, and when it was written.
+    fn row_behind(
+        &mut self,
+        from: u64,
+        until: u64,
+        reading: &Reading,
+    ) -> Result<Option<(u64, Timestamp)>, Broken> {
+        self.lines.seek(SeekFrom::Start(from))?;
+        let mut line = Vec::new();
+        let mut place = from;
+        for looked in 0..LOOKED_AT {
+            line.clear();
+            let read = self.lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
+            if read == 0 || place >= until {
+                break;
+            }
+            // The first is the rest of a row.
+            if looked > 0 {
+                let cells = cells(&mut self.parser, &line).unwrap_or_default();
+                let cells: Vec<&[u8]> = cells.iter().map(Vec::as_slice).collect();
+                if let Ok(event) = self.layout.event(&cells, reading) {
+                    let end =
+                        event.fact("end").and_then(|end| Timestamp::from_microsecond(end.parse().ok()?).ok());
+                    return Ok(Some((place, end.unwrap_or(event.at))));
+                }
+            }
+            place += read as u64;
+        }
+        Ok(None)
     }
 
     /// Bytes that are read, and all there were when it was opened.
@@ -183,6 +261,11 @@ fn by_place(first: &[String]) -> Option<Layout> {
     }
 }
 
+fn texts(parser: &mut csv_core::Reader, line: &[u8]) -> Vec<String> {
+    let cells = cells(parser, line).unwrap_or_default();
+    cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect()
+}
+
 /// The cells of one line; `None` where it has too many.
 fn cells(parser: &mut csv_core::Reader, line: &[u8]) -> Option<Vec<Vec<u8>>> {
     parser.reset();
@@ -206,4 +289,78 @@ fn cells(parser: &mut csv_core::Reader, line: &[u8]) -> Option<Vec<Vec<u8>>> {
         from = *end;
     }
     Some(cells)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fmt::Write;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    const FIRST: i64 = 1_795_000_000;
+
+    /// A row of each minute, as `cdr_csv` writes it: of the older half without its uniqueid.
+    fn row(minute: i64) -> String {
+        let at =
+            |second: i64| Timestamp::from_second(second).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let (start, end) = (FIRST + minute * 60, FIRST + minute * 60 + 30);
+        let uid = if minute < 5000 { String::new() } else { format!(",\"{start}.1\"") };
+        format!(
+            "\"\",\"100\",\"101\",\"ctx\",\"\"\"A, B\"\" <100>\",\"PJSIP/100-1\",\"\",\"Dial\",\"PJSIP/101\",\
+             \"{}\",,\"{}\",30,0,\"NO ANSWER\",\"DOCUMENTATION\"{uid}\n",
+            at(start),
+            at(end)
+        )
+    }
+
+    fn read(path: &Path, since: i64) -> (Vec<i64>, u64) {
+        let reading =
+            Reading { pbx: "a".into(), zone: TimeZone::UTC, at: Timestamp::from_second(FIRST * 2).unwrap() };
+        let mut csv = Csv::open(path, None).unwrap();
+        csv.pass_over(Timestamp::from_second(since).unwrap());
+        let mut minutes = Vec::new();
+        let mut begun = 0;
+        while let Some(portion) = csv.next(1000, &reading).unwrap() {
+            begun = if minutes.is_empty() { csv.done } else { begun };
+            assert_eq!(portion.unreadable, 0);
+            minutes.extend(portion.events.iter().map(|event| (event.at.as_second() - FIRST) / 60));
+        }
+        (minutes, begun)
+    }
+
+    #[test]
+    fn of_a_large_file_that_grows_only_the_end_is_read_and_no_row_of_it_is_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Master.csv");
+        let mut text = String::new();
+        (0..10_000).for_each(|minute| write!(text, "{}", row(minute)).unwrap());
+        std::fs::write(&path, &text).unwrap();
+        for wanted in [0, 1, 3000, 7000, 9999, 20_000] {
+            let (minutes, begun) = read(&path, FIRST + wanted * 60);
+            let all: Vec<i64> = (*minutes.first().unwrap()..10_000).collect();
+            assert_eq!(minutes, all, "{wanted}");
+            let day_before = wanted - 24 * 60;
+            assert!(minutes[0] <= day_before.max(0), "{wanted}: from {}", minutes[0]);
+            if wanted == 9999 {
+                assert!(begun > text.len() as u64 / 2, "it was read from {begun}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_that_were_added_since_the_file_was_begun_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Master.csv");
+        let text: String = (0..10_000).map(row).collect();
+        std::fs::write(&path, text).unwrap();
+        let reading =
+            Reading { pbx: "a".into(), zone: TimeZone::UTC, at: Timestamp::from_second(FIRST * 2).unwrap() };
+        let mut csv = Csv::open(&path, None).unwrap();
+        csv.pass_over(Timestamp::from_second(FIRST + 9999 * 60).unwrap());
+        let portion = csv.next(10, &reading).unwrap().unwrap();
+        assert!(portion.events.iter().all(|event| !event.uid.starts_with("cdr-")));
+    }
 }

@@ -1,6 +1,7 @@
 //! Asterisk's own records of calls, read afterwards: its CDR and its channel event log (CEL), wherever it writes them.
 //!
 //! - [`row`]: a row by the names of its columns, to an event (pure)
+//! - [`rotated`]: a file that was put aside, and the one that was begun in its place
 //! - [`file`]: `Master.csv`, `cel-custom` and whatever else is CSV
 //! - [`database`]: the tables `cdr` and `cel`, in whatever database Asterisk was told to write to
 //! - [`charset`]: text that went into it over a connection which called itself latin1
@@ -11,6 +12,7 @@
 mod charset;
 pub mod database;
 pub mod file;
+pub mod rotated;
 pub mod row;
 
 use std::fs::File;
@@ -79,6 +81,9 @@ pub struct Place {
     pub zone_is_named: bool,
     /// The rows that are wanted: from then on.
     pub since: Option<Timestamp>,
+    /// A file that Asterisk appends to, whose rows therefore come in the order of time: of a large one, what lies
+    /// more than a day before `since` is passed over unread.
+    pub grows: bool,
 }
 
 impl Place {
@@ -96,7 +101,9 @@ impl Place {
         format!("{scheme}://{}", place.split('?').next().unwrap_or_default())
     }
 
-    fn is_database(&self) -> bool {
+    /// Whether it is read from a database.
+    #[must_use]
+    pub fn is_database(&self) -> bool {
         const SQLITE: &[u8] = b"SQLite format 3\0";
         let mut begins = [0; SQLITE.len()];
         let read = File::open(&self.name).and_then(|mut file| file.read_exact(&mut begins));
@@ -121,7 +128,10 @@ impl Source {
         if place.is_database() {
             return database::Tables::open(place).map(Source::Database);
         }
-        let csv = file::Csv::open(Path::new(&place.name), place.columns.as_deref())?;
+        let mut csv = file::Csv::open(Path::new(&place.name), place.columns.as_deref())?;
+        if let (true, Some(since)) = (place.grows, place.since) {
+            csv.pass_over(since);
+        }
         Ok(Source::Csv(Box::new(csv)))
     }
 

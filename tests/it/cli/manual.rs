@@ -7,7 +7,7 @@ use std::process::Command;
 use super::super::server::{output, said};
 use super::told;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "serve",
     "calls",
     "show",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 14] = [
     "export",
     "import",
     "spool",
+    "reconcile",
     "simulate",
     "check",
     "status",
