@@ -26,6 +26,14 @@ const COUNTERS: &[(&str, &str)] = &[
     ("calljournal_ami_messages_total", "Events of manager interfaces"),
     ("calljournal_ami_events_lost_total", "Events made of them that could not be kept"),
     ("calljournal_calls_forgotten_total", "Calls deleted because they ended longer ago than store.keep_days"),
+    (
+        "calljournal_reconcile_calls_total",
+        "Calls that a source of Asterisk's own records tells, by what came of them",
+    ),
+    (
+        "calljournal_reconcile_runs_total",
+        "Times that a source of Asterisk's own records was read, or could not be",
+    ),
     ("calljournal_spool_events_total", "Events taken in from the spool"),
     ("calljournal_spool_garbage_total", "Lines of the spool that are no event, by reason"),
     ("calljournal_feed_missed_calls_total", "Calls that others told and this feed did not, by pbx and feed"),
@@ -38,6 +46,11 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     ("calljournal_agi_sessions", Unit::Count, "FastAGI sessions that are open"),
     ("calljournal_ami_up", Unit::Count, "Whether the manager interface of a pbx is listened to"),
     ("calljournal_feed_up", Unit::Count, "Whether a feed of a pbx is not down"),
+    (
+        "calljournal_reconcile_last_success_seconds",
+        Unit::Seconds,
+        "When a source of Asterisk's own records was read last, as seconds of the Unix epoch",
+    ),
     ("calljournal_feed_event_age_seconds", Unit::Seconds, "Since the last event of a feed of a pbx"),
     ("calljournal_accept_queue", Unit::Count, "Events that wait to be made durable"),
     ("calljournal_events_unsettled", Unit::Count, "Durable events not yet part of a call"),

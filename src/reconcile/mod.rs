@@ -49,6 +49,9 @@ pub struct Outcome {
 /// Rows of the last minute are left for the next run: what the dialplan has to tell of them may be on its way.
 const YOUNG: SignedDuration = SignedDuration::from_mins(1);
 
+/// Of its name, in characters.
+const LONGEST_NAME: usize = 500;
+
 impl Source {
     /// What is configured; what it does not say of itself is as the rest of the configuration has it.
     #[must_use]
@@ -77,6 +80,13 @@ impl Source {
     #[must_use]
     pub fn shown(&self) -> String {
         self.place.shown()
+    }
+
+    /// What it is known by among all: two databases on one host differ, two pbxes in one database too.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let parts = [self.pbx.as_str(), &self.place.shown(), &self.place.tables.join(",")];
+        parts.join(" ").chars().take(LONGEST_NAME).collect()
     }
 
     /// Whether somebody means it by `name`.

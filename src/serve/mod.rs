@@ -9,6 +9,7 @@ mod feeds;
 mod ground;
 mod keep;
 mod receivers;
+mod reconcile;
 mod systemd;
 
 use std::collections::BTreeSet;
@@ -93,10 +94,11 @@ pub async fn run(
     let (ready, is_ready) = watch::channel(false);
     let parts = Parts::default();
     let watch = feeds::Watch::new(intake.clone(), clock.clone(), &config);
+    let troubles = reconcile::Troubles::default();
     let pages = Pages {
         ready: is_ready,
         metrics: metrics.clone(),
-        probe: probe(store.clone(), watch.clone(), intake.clone(), clock.clone(), &config),
+        probe: probe(&store, &watch, &troubles, &intake, &clock, &config),
     };
     let desk = receivers.desk(&intake, clock.clone());
     let routes = api::router(pages)
@@ -109,6 +111,14 @@ pub async fn run(
     parts.run(&parts.last, |stop| systemd::watchdog(store.clone(), stop));
     parts.run(&parts.last, |stop| keep::run(store.clone(), clock.clone(), config.store.keep_days, stop));
     parts.run(&parts.ends, |stop| spool.run(stop));
+    let periodic = reconcile::Periodic {
+        store: store.clone(),
+        clock: clock.clone(),
+        config: config.clone(),
+        receivers: receivers.known(),
+        troubles,
+    };
+    parts.run(&parts.ends, |stop| periodic.run(stop));
     let (door, following) = (intake.clone(), intake.clone());
     let notifier = Notifier::new(store.clone(), clock.clone(), Vec::new())
         .following(receivers.known())
@@ -321,7 +331,16 @@ fn bind_http(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Healthy is who can write; the rest are numbers.
-fn probe(store: Store, watch: feeds::Watch, intake: Intake, clock: Clock, config: &Config) -> api::Probe {
+fn probe(
+    store: &Store,
+    watch: &feeds::Watch,
+    troubles: &reconcile::Troubles,
+    intake: &Intake,
+    clock: &Clock,
+    config: &Config,
+) -> api::Probe {
+    let (store, watch, troubles) = (store.clone(), watch.clone(), troubles.clone());
+    let (intake, clock) = (intake.clone(), clock.clone());
     let names: BTreeSet<String> = config.notify.iter().map(|endpoint| endpoint.name.clone()).collect();
     let late_after = config.delivery.late_after_s as f64;
     let runtime = tokio::runtime::Handle::current();
@@ -332,7 +351,10 @@ fn probe(store: Store, watch: feeds::Watch, intake: Intake, clock: Clock, config
             Some((since, answer)) if since.elapsed() < PROOF_KEEPS => answer.clone(),
             _ => {
                 let answer = runtime.block_on(health(&store, &intake, &clock, &names, late_after));
-                let answer = answer.map(|health| Health { feeds: watch.standings(), ..health });
+                let answer = answer.map(|mut health| {
+                    health.warnings.extend(troubles.said());
+                    Health { feeds: watch.standings(), ..health }
+                });
                 *last = Some((Stopwatch::start(), answer.clone()));
                 answer
             }

@@ -42,6 +42,7 @@ mod postgres;
 mod proof;
 pub mod query;
 mod ready;
+pub mod runs;
 mod schema;
 pub mod sent;
 mod sqlite;

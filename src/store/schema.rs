@@ -206,6 +206,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    runs (name) {
+        name -> Text,
+        begun_us -> BigInt,
+    }
+}
+
+diesel::table! {
     endpoint_states (name) {
         name -> Text,
         state -> Text,

@@ -17,7 +17,7 @@ use calljournal::store::Store;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::super::server::{calljournal, count, output, said};
+use super::super::server::{Server, calljournal, count, output, said};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
@@ -384,4 +384,53 @@ fn rows_that_name_no_channel_are_refused_before_each_call_is_counted_twice() {
     let done = output(dir, &["--config", "cj.toml", "reconcile", "Master.csv"]);
     assert!(!done.status.success() && said(&done).contains("loguniqueid"), "{}", said(&done));
     assert_eq!(count(dir, "SELECT COUNT(*) AS n FROM calls"), calls);
+}
+
+/// The rows that a server in `dir` has read, all of them by all servers that are named.
+fn runs(servers: &[&Server]) -> usize {
+    let one = |server: &&Server| {
+        let metrics = server.page("/metrics").1;
+        let runs = metrics.lines().filter(|line| line.starts_with("calljournal_reconcile_runs_total{"));
+        runs.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok()).sum::<usize>()
+    };
+    servers.iter().map(one).sum()
+}
+
+fn serve(dir: &Path) -> Server {
+    Server::of(calljournal(dir, &["--config", "cj.toml", "serve"]), dir, &[])
+}
+
+#[test]
+fn a_server_reads_its_sources_by_itself_once_and_says_which_it_cannot_read() {
+    let Lost { dir, .. } = lost(SignedDuration::from_hours(6));
+    let dir = dir.path();
+    std::fs::remove_file(dir.join("cel.csv")).unwrap();
+    let first = serve(dir);
+    // On PostgreSQL they are two nodes, of which one reads.
+    let second = super::super::on_postgres().then(|| serve(dir));
+    let all: Vec<&Server> = [&first].into_iter().chain(&second).collect();
+    let until = std::time::Instant::now() + super::super::server::PATIENCE;
+    while runs(&all) < 2 && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(count(dir, "SELECT COUNT(*) AS n FROM calls"), 27);
+    let healths: String = all.iter().map(|server| server.page("/healthz").1).collect();
+    assert!(
+        healths.contains("cel.csv: there is no such file") && !healths.contains("Master.csv"),
+        "{healths}"
+    );
+    let metrics: String = all.iter().map(|server| server.page("/metrics").1).collect();
+    for line in [
+        "calljournal_reconcile_calls_total{source=\"Master.csv\",outcome=\"added\"} 23",
+        "calljournal_reconcile_calls_total{source=\"Master.csv\",outcome=\"corrected\"} 1",
+        "calljournal_reconcile_runs_total{source=\"cel.csv\",result=\"failed\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    assert_eq!(runs(&all), 2);
+    drop((first, second));
+    // Its hour is not over.
+    let again = serve(dir);
+    std::thread::sleep(Duration::from_secs(7));
+    assert_eq!(runs(&[&again]), 0);
 }
