@@ -235,6 +235,10 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
             if known.by_ami.rang_before {
                 (known.started, known.rang) = (dial.at, Some(dial.at));
             }
+            if let (true, Some(over)) = (known.by_ami.rings_on, result.ended) {
+                known.ended = known.ended.map(|ended| ended.min(over));
+                known.outcome = known.outcome.or(result.others);
+            }
             continue;
         }
         let mut part = Part::made_up(format!("{dialler}>{}", parts.list.len()), dial.at);

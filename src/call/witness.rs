@@ -58,6 +58,8 @@ pub(super) struct ByAmi {
     pub rang_before: bool,
     /// That it was picked up already, from a list: since when is not known.
     pub answered_before: bool,
+    /// And nobody told that it rings no more.
+    pub rings_on: bool,
 }
 
 impl ByAmi {
@@ -151,7 +153,7 @@ impl Parts {
             let caller_left = self.by_uniqueid(part.caller.as_deref()?)?.ended;
             let rivals = self.list.iter().filter(|rival| rival.caller == part.caller);
             let picked_up = rivals.filter_map(|rival| rival.answered).filter(|at| *at >= part.started).min();
-            [caller_left, picked_up].into_iter().flatten().min()
+            [caller_left, picked_up, self.gone(part)].into_iter().flatten().min()
         };
         let stopped = self.list.iter().filter(|part| rings(part));
         let stopped: Vec<(String, Timestamp)> =
@@ -159,7 +161,7 @@ impl Parts {
         for (uniqueid, at) in stopped {
             self.open.remove(&uniqueid);
             if let Some(part) = self.by_uniqueid_mut(&uniqueid) {
-                part.ended = Some(at);
+                (part.ended, part.by_ami.rings_on) = (Some(at), true);
             }
         }
     }
@@ -315,5 +317,18 @@ mod tests {
         let call = fold(&all, &Numbering::default()).unwrap().call;
         let other = call.legs.iter().find(|leg| leg.party.number.as_deref() == Some("102")).unwrap();
         assert_eq!((other.ring_ms, other.outcome), (Some(3893), Outcome::Elsewhere));
+    }
+
+    #[test]
+    fn a_phone_whose_last_ring_nobody_told_rang_until_its_dial_was_over() {
+        let dialplan = Told::default()
+            .comes_in()
+            .tell(0.005, 0, "PJSIP/trunk", Kind::Ring, "dials=101")
+            .tell(6.0, 0, "PJSIP/trunk", Kind::Note, "step=voicemail,dialstatus=NOANSWER")
+            .ends(9.0, 0, "trunk", "cause=16,dialstatus=NOANSWER");
+        let rings = by_ami(&Told::default().rings(0.1, 1, "101"));
+        let all: Vec<Event> = dialplan.events().iter().cloned().chain(rings).collect();
+        let call = fold(&all, &Numbering::default()).unwrap().call;
+        assert_eq!((call.legs[1].ring_ms, call.legs[1].outcome), (Some(5893), Outcome::NoAnswer));
     }
 }
