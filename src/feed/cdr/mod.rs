@@ -62,6 +62,12 @@ pub enum Broken {
          disposition,amaflags,accountcode,uniqueid,userfield,linkedid"
     )]
     Columns(usize),
+    /// Columns were named for a database.
+    #[error("--columns is for files: the columns of a table have names, and are known by them")]
+    NamedColumns,
+    /// Tables were named for a file.
+    #[error("--table is for databases, and this is a file")]
+    NamedTables,
     /// The database cannot be read.
     #[error("{0}")]
     Database(String),
@@ -126,7 +132,13 @@ impl Source {
     /// [`Broken`], in words for who named it.
     pub fn open(place: &Place) -> Result<Source, Broken> {
         if place.is_database() {
+            if place.columns.is_some() {
+                return Err(Broken::NamedColumns);
+            }
             return database::Tables::open(place).map(Source::Database);
+        }
+        if !place.tables.is_empty() {
+            return Err(Broken::NamedTables);
         }
         let mut csv = file::Csv::open(Path::new(&place.name), place.columns.as_deref())?;
         if let (true, Some(since)) = (place.grows, place.since) {

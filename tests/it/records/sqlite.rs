@@ -112,6 +112,10 @@ fn a_file_that_cannot_be_read_is_told_in_words_of_what_to_do_and_none_is_made() 
         "{missing}"
     );
     let useless = refused(dir.path(), &["master.db", "--table", "calls_of_ours"]);
+    let columns = refused(dir.path(), &["master.db", "--columns", "start,channel"]);
+    assert!(columns.contains("--columns is for files"), "{columns}");
+    let table = refused(dir.path(), &[&super::cdr(), "--table", "cdr"]);
+    assert!(table.contains("--table is for databases"), "{table}");
     assert!(useless.contains("neither CDR") && useless.contains("its columns are a, b"), "{useless}");
 }
 
