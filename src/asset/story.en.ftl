@@ -17,6 +17,8 @@ no-answer = { $who } did not answer for { $wait }
 
 rang-often = Rang repeatedly: { $who }
 times = { $who } { $count } times
+held = { $who } put the call on hold
+held-for = { $who } put the call on hold for { $wait }
 forwarded = { $who } sent the call on to { $to }
 elsewhere = another number
 

@@ -28,6 +28,8 @@ times = { $who } { $count ->
     [few] { $count } раза
    *[other] { $count } раз
 }
+held = { $who } ставит звонок на удержание
+held-for = { $who } ставит звонок на удержание ({ $wait })
 forwarded = { $who } переадресует звонок на { $to }
 elsewhere = другой номер
 

@@ -13,13 +13,14 @@ use super::consulting::ByCode;
 use super::dials::{Dial, unheard};
 use super::forwarded;
 use super::hearsay;
+use super::holds::Holds;
 use super::identity::earlier;
 use super::order::{Placed, has_gap, in_order};
 use super::origin::{self, RangFirst};
 use super::outcome::finish;
 use super::records;
 use super::sent::sent_on;
-use super::steps::{Saying, step_name};
+use super::steps::Saying;
 use super::taken::{self, Taken};
 use super::talks::Move;
 use super::witness::{ByAmi, tells_its_end, weigh};
@@ -157,6 +158,7 @@ pub(super) struct Parts {
     /// The attended transfers that were begun by feature code.
     pub by_code: Vec<ByCode>,
     pub remarks: Vec<Remark>,
+    pub holds: Holds,
     /// What somebody took off another phone, or out of parking.
     pub taken: Vec<Taken>,
     /// The caller's own phone, where it rang before he called anybody.
@@ -200,6 +202,7 @@ impl Parts {
             Kind::Answer => self.answer(event, at),
             Kind::Transfer => self.transfer(event, at),
             Kind::Note if event.fact("step").is_some() => self.step(event, at),
+            Kind::Note if event.fact("hold").is_some() => self.hold(event, at),
             Kind::Note => self.remark(event, at, "text", false),
             Kind::Record => self.remark(event, at, "file", true),
             Kind::Hangup => self.hangup(event, at),
@@ -328,13 +331,6 @@ impl Parts {
         }
         self.part(event, at).enters(event, at, true);
         note
-    }
-
-    fn step(&mut self, event: &Event, at: Timestamp) -> String {
-        let part = self.part(event, at);
-        part.says(event, at);
-        part.dialled_before(at);
-        format!("{} goes on to {}", part.who(), step_name(event))
     }
 
     fn remark(&mut self, event: &Event, at: Timestamp, fact: &str, recording: bool) -> String {

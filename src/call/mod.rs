@@ -29,6 +29,7 @@ pub mod ending;
 mod fold;
 mod forwarded;
 mod hearsay;
+mod holds;
 pub mod identity;
 mod legs;
 pub mod note;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Party;
 use super::fold::{Part, Parts};
 use super::forwarded;
+use super::holds;
 use super::legs::{Conversation, Leg, Outcome, Role, gave_up, millis};
 use super::taken::{Parking, Taken};
 use crate::event::{Event, Kind};
@@ -93,6 +94,11 @@ pub enum What {
         back: Back,
         /// Who took him back.
         taken_by: Option<Party>,
+    },
+    /// Somebody put whoever he talked with on hold.
+    Held {
+        /// Who.
+        by: Party,
     },
     /// A phone sent the call on by itself.
     Forwarded {
@@ -207,8 +213,18 @@ impl Part {
     }
 }
 
+impl Parts {
+    /// Something else is done with a channel from now on.
+    pub(super) fn step(&mut self, event: &Event, at: Timestamp) -> String {
+        let part = self.part(event, at);
+        part.says(event, at);
+        part.dialled_before(at);
+        format!("{} goes on to {}", part.who(), step_name(event))
+    }
+}
+
 /// What a `note` calls the step that begins, in the words that have a form in `note.*.ftl`.
-pub(super) fn step_name(event: &Event) -> &'static str {
+fn step_name(event: &Event) -> &'static str {
     match event.fact("step") {
         Some("menu") => "a menu",
         Some("queue") => "a queue",
@@ -234,6 +250,7 @@ pub(super) fn steps(parts: &Parts, legs: &[Leg], conversations: &[Conversation])
         }
     }
     steps.extend(parts.taken.iter().map(|taken| taken_step(parts, taken)));
+    steps.extend(holds::steps(parts));
     steps.extend(parts.rang_first.iter().map(|first| Step {
         at: first.at,
         ended_at: first.ring_ms.and_then(|ms| first.at.checked_add(SignedDuration::from_millis(ms)).ok()),

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -63,17 +63,7 @@ pub fn tried(pbx: &Pbx, journal: &Journal, logs: &Path) -> Result<String> {
 fn waited(pbx: &Pbx, journal: &Journal, logs: &Path, by: &str) -> Result<Duration> {
     let played = Scenario { name: "addresses", ..PLAIN }.play(pbx, logs.to_owned())?;
     let (invite, bridge) = ten::times(&played)?;
-    let linkedid = &played.truth.linkedid;
-    let begun = Instant::now();
-    let call = loop {
-        let calls = journal.calls()?;
-        let call = calls.into_iter().find(|call| call["linkedid"] == **linkedid && call["state"] == "ended");
-        if let Some(call) = call {
-            break call;
-        }
-        ensure!(begun.elapsed() < Duration::from_secs(15), "{linkedid} is not told as over");
-        thread::sleep(Duration::from_millis(100));
-    };
+    let call = journal.ended(&played.truth.linkedid)?;
     let events = journal.events(call["id"].as_str().context("a call without an id")?)?;
     let feeds: Vec<&str> = events.iter().filter_map(|event| event["feed"].as_str()).collect();
     ensure!(!feeds.is_empty() && feeds.iter().all(|feed| *feed == by), "told by {feeds:?}");

@@ -147,6 +147,21 @@ impl Journal {
         }
     }
 
+    /// Waits until the call is told as over.
+    pub fn ended(&self, linkedid: &str) -> Result<Value> {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        loop {
+            let calls = self.calls()?;
+            let call = calls.into_iter().find(|call| call["linkedid"] == linkedid);
+            match call.with_context(|| format!("no call {linkedid}")) {
+                Ok(call) if call["state"] == "ended" => return Ok(call),
+                Ok(call) if Instant::now() > deadline => bail!("{linkedid} is not told as over: {call}"),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                _ => thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
     /// What `show ID --json` prints.
     pub fn show(&self, id: &str) -> Result<Value> {
         self.json(&["show", id, "--json"])

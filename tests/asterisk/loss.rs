@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::addresses;
 use crate::cel;
+use crate::hold;
 use crate::journal::Journal;
 use crate::pbx::{House, Pbx, Root};
 use crate::phone::{Phone, Step};
@@ -26,9 +27,6 @@ use crate::webhook::Webhook;
 
 /// How long a channel is silent here before it is asked about, in seconds.
 const ASK_AFTER: &str = "2";
-
-/// How long anything may take that the journal is to find out.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Five seconds of talking, in which something happens.
 const TALKS: Scenario = Scenario {
@@ -79,13 +77,14 @@ const PLAYS: &[(Scenario, &[(u64, Deed)])] = &[
 const SILENT: &str = "loss: an end that nobody tells";
 const KILLED: &str = "loss: Asterisk is killed and started again";
 const RESIDENT: &str = "loss: one caller after another on a line that stays up";
+const HOLD: &str = "hold: who holds and for how long";
 const DEAD: &str = "loss: the first servers of a list are dead";
 const JOINED: &str = "loss: a phone's attended transfer is one call at once";
 
 /// Whether anything here is named like that.
 pub fn named(filter: &str) -> bool {
     let mut names =
-        PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED, RESIDENT, DEAD]);
+        PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED, RESIDENT, DEAD, HOLD]);
     names.any(|name| crate::scenario::is_named(name, filter))
 }
 
@@ -163,7 +162,8 @@ impl Loss {
         let mut rows = Vec::new();
         let wanted = |name: &str| crate::scenario::is_named(name, filter) && self.told_by.can_tell(name);
         let plays: Vec<_> = PLAYS.iter().filter(|(scenario, _)| wanted(scenario.name)).collect();
-        let tried: [(&str, Attempt); 5] = [
+        let tried: [(&str, Attempt); 6] = [
+            (HOLD, Loss::hold),
             (DEAD, Loss::dead),
             (JOINED, Loss::joined),
             (RESIDENT, Loss::resident),
@@ -235,6 +235,14 @@ impl Loss {
             return Ok("nobody is told by the dialplan".to_owned());
         }
         addresses::tried(&self.pbx, &self.journal, &self.logs.join("dead"))
+    }
+
+    /// Nothing is lost here, but a journal of its own that hears AMI is what it takes.
+    fn hold(&mut self) -> Result<String> {
+        if !self.told_by.by_ami() || self.told_by.is_cut() {
+            return Ok("nobody is there who hears of every hold".to_owned());
+        }
+        hold::tried(&self.pbx, &self.journal, &self.logs.join("hold"))
     }
 
     /// The caller's channel ends and nobody tells; the next call's session finds it out.
@@ -316,7 +324,7 @@ impl Loss {
             seen.iter().map(|(_, open)| *open).collect::<Vec<_>>().ends_with(&[1, 2, 1]),
             "open calls: {seen:?}, the transfer after {after} ms"
         );
-        self.ended(&truth.linkedid)?;
+        self.journal.ended(&truth.linkedid)?;
         Ok(format!("open calls {seen:?}, by CEL transferred after {after} ms"))
     }
 
@@ -343,7 +351,7 @@ impl Loss {
         let open = self.open_calls()?;
         ensure!(open.len() == 1, "{open:?} go on, and not the operator's call alone");
         operator.done()?;
-        self.ended(&open[0])?;
+        self.journal.ended(&open[0])?;
         thread::sleep(Duration::from_secs(2));
         let posts = self.webhook.posts();
         let ended = posts.iter().filter(|post| {
@@ -373,23 +381,8 @@ impl Loss {
             .with_context(|| format!("no call {linkedid}"))
     }
 
-    /// Waits until the call is told as over.
-    fn ended(&self, linkedid: &str) -> Result<Value> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let call = self.call(linkedid)?;
-            if call["state"] == "ended" {
-                return Ok(call);
-            }
-            if Instant::now() > deadline {
-                bail!("{linkedid} is not told as over: {call}");
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-
     fn over_at_an_unknown_time(&self, linkedid: &str) -> Result<String> {
-        let call = self.ended(linkedid)?;
+        let call = self.journal.ended(linkedid)?;
         ensure!(
             call["ended_at"].is_null() && call["end_time_known"] == false,
             "its end is told as known: {call}"

@@ -16,6 +16,7 @@ mod desk;
 mod ends;
 mod freepbx;
 mod freepbx_hard;
+mod hold;
 mod journal;
 mod loss;
 mod media;

@@ -52,6 +52,11 @@ fn of(call: &Call, step: &Step, words: &Words) -> Vec<Line> {
         What::Parked { by, place, back, taken_by } => {
             parked(step, by, place.as_deref(), *back, taken_by, words)
         }
+        What::Held { by } => {
+            let id = if step.ended_at.is_some() { "held-for" } else { "held" };
+            let wait = length(step.ended_at.map_or(0, |end| millis(at, end)), words);
+            vec![line(words, at, id, &[("who", &party(by, words)), ("wait", &wait)])]
+        }
         What::Forwarded { by, to } => {
             let who = party(by, words);
             let to = to.clone().unwrap_or_else(|| words.plain("elsewhere"));

@@ -120,6 +120,8 @@ impl Translator {
             "QueueCallerJoin" => self.queues(message, now),
             "QueueCallerLeave" => self.leaves_queue(message),
             "ConfbridgeJoin" => self.confers(message, now),
+            "Hold" => self.holds(message, "on", now),
+            "Unhold" => self.holds(message, "off", now),
             "HangupRequest" => self.hangs_up(message),
             "Hangup" => self.ends(message, now),
             _ => Vec::new(),
@@ -372,6 +374,13 @@ impl Translator {
         self.step(uid_of(message, ""), "conference", facts, now)
     }
 
+    /// What somebody does at his phone: a Local channel only passes it on.
+    fn holds(&mut self, message: &Message, how: &str, now: Now) -> Vec<Event> {
+        let of_phone = |uid: &String| self.channels.get(uid).is_some_and(|c| c.told && !is_plumbing(&c.name));
+        let uid = uid_of(message, "").filter(of_phone);
+        self.step(uid, &format!("hold-{how}"), vec![("hold", Some(how.to_owned()))], now)
+    }
+
     fn step(
         &mut self,
         uid: Option<String>,
@@ -500,12 +509,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_messages_give_bounded_events(
-            told in proptest::collection::vec((0..17_usize, 0..5_u8, 0..5_u8, ".{0,40}", "(Local/)?.{0,8}(;[12])?"), 0..60)
+            told in proptest::collection::vec((0..19_usize, 0..5_u8, 0..5_u8, ".{0,40}", "(Local/)?.{0,8}(;[12])?"), 0..60)
         ) {
             let names = [
                 "Newchannel", "Newstate", "Rename", "LocalBridge", "DialBegin", "DialEnd", "BridgeEnter", "BridgeLeave",
                 "BlindTransfer", "AttendedTransfer", "UnParkedCall", "ParkedCallTimeOut", "QueueCallerJoin",
-                "QueueCallerLeave", "ConfbridgeJoin", "HangupRequest", "Hangup",
+                "QueueCallerLeave", "ConfbridgeJoin", "HangupRequest", "Hangup", "Hold", "Unhold",
             ];
             let mut translator = Translator::new("p");
             for (event, one, two, text, channel) in &told {

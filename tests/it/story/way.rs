@@ -249,6 +249,24 @@ fn a_phone_that_sends_its_caller_on_to_where_nobody_tells() {
     assert_eq!(lines("ru")[2].text, "101 переадресует звонок на другой номер");
 }
 
+#[test]
+fn who_puts_the_call_on_hold_and_takes_it_back() {
+    let on_hold = |ms, seq, how: &str| at(ms, "note", "1", seq, &[&format!("hold={how}")]);
+    let told = [
+        comes_in(),
+        at(100, "ring", "1", 1, &[]),
+        at(3_100, "answer", "1", 2, &[]),
+        on_hold(10_000, 3, "on"),
+        on_hold(45_000, 4, "off"),
+        on_hold(50_000, 5, "on"),
+    ];
+    let lines = |locale| calljournal::call::story::tell(&super::call(&told), locale);
+    assert_eq!(lines("en")[3].text, "101 put the call on hold for 35 s");
+    assert_eq!(lines("en")[4].text, "101 put the call on hold");
+    assert_eq!(lines("ru")[3].text, "101 ставит звонок на удержание (35 с)");
+    assert_eq!(lines("ru")[4].text, "101 ставит звонок на удержание");
+}
+
 /// Ten agents, an hour, nobody answers.
 #[test]
 fn an_hour_in_a_queue_is_as_short_as_a_minute() {
