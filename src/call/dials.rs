@@ -7,7 +7,7 @@
 //! Asterisk (`app_dial`, `end_bridge_callback`) sets `DIALEDTIME` and `ANSWEREDTIME` when the bridge ends, and counts
 //! them on the caller's channel: from its creation, and from its answer, which may lie before the Dial.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -220,6 +220,10 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
     let picked_up = result.winner.as_ref().map(|(channel, at)| {
         parts.list.iter().find(|p| p.channel == *channel).and_then(|p| p.answered).unwrap_or(*at)
     });
+    let gone: HashSet<String> =
+        parts.list.iter().filter(|p| parts.gone(p).is_some()).map(|p| p.uniqueid.clone()).collect();
+    // Who was sent on lives on.
+    let sent_on = parts.list[p].farewell.sent.is_some() || parts.list[p].farewell.connected.is_some();
     let extra = won.iter().map(|(number, ..)| number).filter(|n| !dial.numbers.contains(n));
     for number in dial.numbers.iter().chain(extra) {
         let known = |p: &&mut Part| rang_in(p, &dial, result) && p.party.number.as_ref() == Some(number);
@@ -238,6 +242,9 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
             if let (true, Some(over)) = (known.by_ami.rings_on, result.ended) {
                 known.ended = known.ended.map(|ended| ended.min(over));
                 known.outcome = known.outcome.or(result.others);
+            }
+            if known.by_ami.rings && !sent_on && gone.contains(&known.uniqueid) {
+                known.ended = known.ended.or(result.ended);
             }
             continue;
         }

@@ -78,6 +78,7 @@ impl ByAmi {
 #[derive(Debug, Default)]
 struct Known<'e> {
     came: bool,
+    called_itself: bool,
     answered: bool,
     ended: bool,
     transfers: Vec<&'e Event>,
@@ -153,7 +154,7 @@ impl Parts {
             let caller_left = self.by_uniqueid(part.caller.as_deref()?)?.ended;
             let rivals = self.list.iter().filter(|rival| rival.caller == part.caller);
             let picked_up = rivals.filter_map(|rival| rival.answered).filter(|at| *at >= part.started).min();
-            [caller_left, picked_up, self.gone(part)].into_iter().flatten().min()
+            [caller_left, picked_up].into_iter().flatten().min()
         };
         let stopped = self.list.iter().filter(|part| rings(part));
         let stopped: Vec<(String, Timestamp)> =
@@ -184,7 +185,7 @@ impl Farewell {
 impl<'e> Known<'e> {
     fn hear(&mut self, event: &'e Event) {
         match event.kind {
-            Kind::Start => self.came = true,
+            Kind::Start => (self.came, self.called_itself) = (true, true),
             // That is about whom it dials, and not about itself.
             Kind::Ring => self.came |= event.fact("dials").is_none(),
             Kind::Answer => self.answered = true,
@@ -199,7 +200,8 @@ impl<'e> Known<'e> {
         let same = |fact: &str, one: &&&Event| one.fact(fact) == event.fact(fact);
         match event.kind {
             Kind::Start | Kind::Ring => self.came,
-            Kind::Answer => self.answered,
+            // To a list, who was rung to make a call looks like who is called.
+            Kind::Answer => self.answered || (self.called_itself && !event.timed),
             Kind::Hangup => self.ended,
             Kind::Transfer => {
                 let near = |one: &&&Event| one.at.duration_since(event.at).abs() <= ONE_TRANSFER;
@@ -330,5 +332,20 @@ mod tests {
         let all: Vec<Event> = dialplan.events().iter().cloned().chain(rings).collect();
         let call = fold(&all, &Numbering::default()).unwrap().call;
         assert_eq!((call.legs[1].ring_ms, call.legs[1].outcome), (Some(5893), Outcome::NoAnswer));
+    }
+
+    #[test]
+    fn a_phone_whose_end_nobody_told_was_gone_when_its_dial_was_over() {
+        let ends = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedpeernumber=101,dialedtime_ms=9000,\
+                    answeredtime_ms=7000,hangupsource=PJSIP/trunk-00000000";
+        let dialplan = Told::default().comes_in().tell(0.005, 0, "PJSIP/trunk", Kind::Ring, "dials=101");
+        let dialplan = dialplan.ends(9.0, 0, "trunk", ends);
+        let ami = by_ami(&Told::default().rings(0.1, 1, "101").answers(2.0, 1, "101"));
+        let gone = Told::default().sees(12.0, 1, "gone");
+        let gone = gone.events().iter().map(|event| Event { feed: Feed::Ami, ..event.clone() });
+        let all: Vec<Event> = dialplan.events().iter().cloned().chain(ami).chain(gone).collect();
+        let call = fold(&all, &Numbering::default()).unwrap().call;
+        assert_eq!((call.end_time_known, call.ended_at), (true, Some(Told::at(9.0))));
+        assert_eq!(call.legs[1].talk_ms, 6993);
     }
 }

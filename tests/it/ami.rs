@@ -4,6 +4,7 @@
 //! that nobody reads), `<call>.jsonl` what the dialplan told of it. Whoever tells, it is one call; both together are
 //! what the better of them knows; and a pbx whose dialplan tells nothing is told of wholly by AMI.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use calljournal::feed::ami::field::Arrived;
 use calljournal::feed::ami::session::{Listed, time};
 use calljournal::feed::ami::translate::Translator;
 use calljournal::feed::ami::wire::{Heard, Message, Reader};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::recorded::{numbering, recorded, retold};
 
@@ -169,6 +170,90 @@ fn ami_that_is_cut_in_the_middle_takes_nothing_from_what_the_dialplan_tells() {
         wrong.retain(|wrong| !wrong.contains("whose-phones-tell-nothing"));
         assert!(wrong.is_empty(), "{piece}/4: {}", wrong.join("\n\n"));
     }
+}
+
+/// The channels that live, as Asterisk would list them.
+#[derive(Default)]
+struct Living(BTreeMap<String, BTreeMap<&'static str, String>>);
+
+impl Living {
+    fn hear(&mut self, message: &Message) {
+        let of = |name: &str| message.get(name).unwrap_or_default().to_owned();
+        match of("Event").as_str() {
+            "Newchannel" => {
+                let fields =
+                    ["Uniqueid", "Channel", "CallerIDNum", "CallerIDName", "Exten", "Context", "Timestamp"];
+                let known = fields.map(|name| (name, of(name)));
+                self.0
+                    .insert(of("Uniqueid"), known.into_iter().filter(|(_, text)| !text.is_empty()).collect());
+            }
+            "DialBegin" => self.set(&of("DestUniqueid"), "Application", "AppDial".to_owned()),
+            "BridgeEnter" => self.set(&of("Uniqueid"), "BridgeId", of("BridgeUniqueid")),
+            "BridgeLeave" => self.set(&of("Uniqueid"), "BridgeId", String::new()),
+            "Rename" => self.set(&of("Uniqueid"), "Channel", of("Newname")),
+            "Hangup" => drop(self.0.remove(&of("Uniqueid"))),
+            _ => {}
+        }
+        for name in ["Linkedid", "ChannelStateDesc"] {
+            if let Some(text) = message.get(name) {
+                self.set(&of("Uniqueid"), name, text.to_owned());
+            }
+        }
+    }
+
+    fn set(&mut self, uid: &str, name: &'static str, text: String) {
+        if let Some(channel) = self.0.get_mut(uid) {
+            channel.insert(name, text);
+        }
+    }
+
+    fn listed(&self, now: Timestamp) -> Listed {
+        let row = |fields: &BTreeMap<&'static str, String>| {
+            let made = time(&fields["Timestamp"]).unwrap();
+            let lasted = now.duration_since(made).as_secs();
+            let lasted = format!("{:02}:{:02}:{:02}", lasted / 3600, lasted / 60 % 60, lasted % 60);
+            let told = fields.iter().filter(|(name, text)| **name != "Timestamp" && !text.is_empty());
+            let told = told.map(|(name, text)| (*name, text.as_str()));
+            told.chain([("Duration", lasted.as_str())]).collect()
+        };
+        Listed { asked: now, there: Some(now), channels: self.0.values().map(row).collect(), cut: false }
+    }
+}
+
+/// What AMI tells where nothing is heard of the messages from `cut` to `back`, when the connection comes up again.
+fn with_a_gap(both: &Both, cut: usize, back: usize) -> Vec<Event> {
+    let (mut translator, mut living) =
+        (Translator::new(both.name.split('/').next().unwrap()), Living::default());
+    let mut events = Vec::new();
+    for (n, message) in messages(&both.stream).enumerate() {
+        let here = message.get("Timestamp").and_then(time).unwrap().checked_add(LATE).unwrap();
+        let arrived = Arrived { here, there: here };
+        if n == back {
+            events.extend(translator.compare(&living.listed(here), arrived));
+        }
+        living.hear(&message);
+        if n < cut || n >= back {
+            events.extend(translator.hear(&message, arrived));
+        }
+    }
+    events
+}
+
+#[test]
+fn ami_that_comes_and_goes_takes_nothing_from_what_the_dialplan_tells() {
+    let mut wrong = Vec::new();
+    for (cut, back) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3), (1, 4), (3, 5), (2, 6), (5, 7)] {
+        let gap = |both: &Both| {
+            let all = messages(&both.stream).count();
+            both.dialplan.iter().cloned().chain(with_a_gap(both, all * cut / 8, all * back / 8)).collect()
+        };
+        // To a list, a Local channel that was answered while nobody listened looks like a consultation.
+        let may_be_wrong = ["whose-phones-tell-nothing", "ringing-by-a-local-channel"];
+        let found = differences(gap);
+        let found = found.into_iter().filter(|wrong| may_be_wrong.iter().all(|call| !wrong.contains(call)));
+        wrong.extend(found.map(|wrong| format!("{cut}/8 to {back}/8: {wrong}")));
+    }
+    assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 #[test]
