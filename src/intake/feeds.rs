@@ -41,6 +41,9 @@ const TELL_APART: SignedDuration = SignedDuration::from_mins(5);
 const MOST_DOUBLED: u32 = 4;
 const WELL_FOR_LONG: SignedDuration = SignedDuration::from_hours(2);
 
+/// Characters that are kept of why a connection is away: some of it may be what the other side said.
+const MOST_DETAIL: usize = 300;
+
 /// Pbxes that are followed; further names are not.
 const MOST: usize = 64;
 
@@ -63,7 +66,7 @@ pub struct News {
     link: Option<Link>,
     told: u64,
     missed: u64,
-    /// Calls missed since it told one, and whether it told one.
+    /// Calls missed in a row, and whether that row began anew.
     run: u64,
     broke_run: bool,
     by: Option<Feed>,
@@ -161,13 +164,16 @@ impl Feeds {
         if let Some(news) = self.of(pbx, feed) {
             news.link = Some(Link::Up(now));
             news.beat = Some(now);
+            // What the last one missed is not held against a new one.
+            (news.run, news.broke_run) = (0, true);
         }
     }
 
     /// A connection is away since then: it broke, or did not come up.
     pub fn broken(&mut self, pbx: &str, feed: Feed, why: &str, since: Timestamp) {
         if let Some(news) = self.of(pbx, feed) {
-            news.link = Some(Link::Broken(since, why.chars().take(300).collect()));
+            let why = why.chars().filter(|c| !c.is_control()).take(MOST_DETAIL).collect();
+            news.link = Some(Link::Broken(since, why));
         }
     }
 

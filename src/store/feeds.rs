@@ -192,8 +192,7 @@ pub fn alone(db: &mut Db) -> Result<(), StoreError> {
 /// # Errors
 /// When the database refuses.
 pub fn put(db: &mut Db, pbx: &str, feed: Feed, known: &Evidence) -> Result<(), StoreError> {
-    // A NUL is no text for PostgreSQL.
-    let doc = to_json(known)?.replace("\\u0000", "");
+    let doc = to_json(known)?;
     let row = (feeds::pbx.eq(pbx), feeds::feed.eq(feed.as_str()), feeds::doc.eq(&doc));
     let insert = diesel::insert_into(feeds::table).values(row);
     let key = (feeds::pbx, feeds::feed);

@@ -204,6 +204,10 @@ fn an_ami_that_is_up_and_says_nothing_of_what_the_dialplan_tells_is_down() {
     let deaf = look(&feeds, Feed::Ami, 61);
     assert_eq!((deaf.state, deaf.why, deaf.in_a_row), (State::Down, Some(Why::Missed), RUN));
     assert!(deaf.reason.is_some_and(|reason| reason.contains("10 calls in a row")));
+    // Somebody gave its user the right to hear of calls, and it logs in anew.
+    feeds.broken("office", Feed::Ami, "Asterisk ended the connection", at(70));
+    feeds.linked("office", Feed::Ami, at(71));
+    assert_eq!(state(&feeds, Feed::Ami, 72), (State::Up, None));
 }
 
 #[test]
@@ -296,6 +300,14 @@ fn what_could_not_be_written_down_is_told_the_next_time() {
     feeds.put_back();
     assert_eq!(look(&feeds, Feed::Agi, 30).told_today, 5);
     assert_eq!(look(&feeds, Feed::Agi, 30).last_event, Some(at(20)));
+}
+
+#[test]
+fn what_a_hostile_manager_says_is_cut_and_has_no_control_characters() {
+    let mut feeds = Feeds::new(at(0));
+    feeds.broken("office", Feed::Ami, &format!("no\0\u{1b}[31m \\u0000{}", "x".repeat(1 << 20)), at(1));
+    let said = look(&feeds, Feed::Ami, 2).detail;
+    assert!(said.starts_with("no[31m \\u0000xx") && said.chars().count() == 300, "{said}");
 }
 
 #[test]
