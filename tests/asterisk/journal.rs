@@ -75,6 +75,21 @@ impl Journal {
         file.write_all(ami.as_bytes()).context("adding to the configuration")
     }
 
+    /// Has it held against what `pbx` writes into this file, from now on; `more` is what else is to be said of it.
+    pub fn reconcile_with(&self, pbx: &str, file: &Path, more: &str) -> Result<()> {
+        let source = format!(
+            "\n[[reconcile]]\nsource = \"{}\"\npbx = \"{pbx}\"\ntimezone = \"UTC\"\n{more}\n",
+            file.display()
+        );
+        let mut file = fs::File::options().append(true).open(&self.config)?;
+        file.write_all(source.as_bytes()).context("adding to the configuration")
+    }
+
+    /// What `reconcile` says that it did.
+    pub fn reconcile(&self) -> Result<Value> {
+        self.json(&["reconcile", "--format", "json"])
+    }
+
     /// Sets a key by its variable, from the next start on.
     pub fn set(&mut self, name: &'static str, value: &'static str) {
         self.settings.push((name, value));

@@ -18,6 +18,7 @@ use crate::addresses;
 use crate::cel;
 use crate::hold;
 use crate::journal::Journal;
+use crate::lost_day;
 use crate::pbx::{House, Pbx, Root};
 use crate::phone::{Phone, Step};
 use crate::scenario::{ANSWERED, Expect, OUTSIDE, PLAIN, SINGLE, Scenario};
@@ -79,12 +80,15 @@ const KILLED: &str = "loss: Asterisk is killed and started again";
 const RESIDENT: &str = "loss: one caller after another on a line that stays up";
 const HOLD: &str = "hold: who holds and for how long";
 const DEAD: &str = "loss: the first servers of a list are dead";
+const DAY: &str = "loss: a lost day";
 const JOINED: &str = "loss: a phone's attended transfer is one call at once";
 
 /// Whether anything here is named like that.
 pub fn named(filter: &str) -> bool {
-    let mut names =
-        PLAYS.iter().map(|(scenario, _)| scenario.name).chain([SILENT, KILLED, JOINED, RESIDENT, DEAD, HOLD]);
+    let mut names = PLAYS
+        .iter()
+        .map(|(scenario, _)| scenario.name)
+        .chain([SILENT, KILLED, JOINED, RESIDENT, DEAD, HOLD, DAY]);
     names.any(|name| crate::scenario::is_named(name, filter))
 }
 
@@ -162,9 +166,10 @@ impl Loss {
         let mut rows = Vec::new();
         let wanted = |name: &str| crate::scenario::is_named(name, filter) && self.told_by.can_tell(name);
         let plays: Vec<_> = PLAYS.iter().filter(|(scenario, _)| wanted(scenario.name)).collect();
-        let tried: [(&str, Attempt); 6] = [
+        let tried: [(&str, Attempt); 7] = [
             (HOLD, Loss::hold),
             (DEAD, Loss::dead),
+            (DAY, Loss::day),
             (JOINED, Loss::joined),
             (RESIDENT, Loss::resident),
             (SILENT, Loss::silent),
@@ -243,6 +248,16 @@ impl Loss {
             return Ok("nobody is there who hears of every hold".to_owned());
         }
         hold::tried(&self.pbx, &self.journal, &self.logs.join("hold"))
+    }
+
+    /// Calls that nobody hears come back from what Asterisk writes by itself.
+    fn day(&mut self) -> Result<String> {
+        if !self.told_by.by_dialplan() {
+            return Ok("nobody is told by the dialplan".to_owned());
+        }
+        let Loss { pbx, journal, webhook, logs, .. } = self;
+        let spool = logs.with_file_name("spool");
+        lost_day::brought_back(pbx, journal, webhook, &spool, &logs.join("day"))
     }
 
     /// The caller's channel ends and nobody tells; the next call's session finds it out.

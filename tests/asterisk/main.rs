@@ -19,6 +19,7 @@ mod freepbx_hard;
 mod hold;
 mod journal;
 mod loss;
+mod lost_day;
 mod media;
 mod pbx;
 mod phone;
