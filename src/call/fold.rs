@@ -143,6 +143,8 @@ pub(super) struct Farewell {
     pub dialled: Option<String>,
     /// Where it was parked when nobody took it back (`PARKING_SPACE`).
     pub parked: Option<String>,
+    /// Where it was parked when it ended, which AMI tells.
+    pub waited_at: Option<String>,
     /// The other channel of its last blind transfer, whichever of the two made it.
     pub sent: Option<String>,
 }

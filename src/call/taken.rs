@@ -56,6 +56,7 @@ pub(super) fn arrange(parts: &mut Parts) {
         part.picked_up
             || part.parked().is_some()
             || part.farewell.parked.is_some()
+            || part.farewell.waited_at.is_some()
             || part.dial_over().is_some()
     };
     if !parts.list.iter().any(|part| concerned(&part)) {
@@ -155,8 +156,19 @@ impl<'a> Floor<'a> {
         Some(Taken::Parked(Parking { who, parker, place: Some(place), since, until: None, by: None, back }))
     }
 
-    /// A caller who hung up when he had been alone for a while in the Dial that rang who parked him.
+    /// A caller who hung up when he was parked.
     fn gave_up(&self, who: &'a Part) -> Option<Taken> {
+        let Some(place) = who.farewell.waited_at.clone() else { return self.was_left_alone(who) };
+        let talks = self.talks(who).filter_map(|(with, until)| Some((until?, with)));
+        let (since, parker) = talks.max_by_key(|(until, _)| *until)?;
+        let (who, parker, until) = (who.uniqueid.clone(), Some(parker.uniqueid.clone()), who.ended);
+        let (place, back) = (Some(place), Back::GaveUp);
+        Some(Taken::Parked(Parking { who, parker, place, since, until, by: None, back }))
+    }
+
+    /// Nobody said that he was parked, but he hung up when he had been alone for a while in the Dial that rang who had
+    /// talked to him.
+    fn was_left_alone(&self, who: &'a Part) -> Option<Taken> {
         let (peer, over) = who.dial_over()?;
         let hung_up = who.farewell.source.as_deref() == Some(&who.channel) && !who.end_heard;
         let until = who.ended.filter(|_| hung_up)?;
@@ -237,6 +249,16 @@ mod tests {
                 "101 parked the call",
                 "Nobody took it back for 4 s, and the caller hung up",
             ]
+        );
+    }
+
+    #[test]
+    fn a_caller_who_was_parked_when_he_hung_up_gave_up_there() {
+        let told = Told::default().comes_in().rings(0.01, 1, "101").answers(1.0, 1, "101");
+        let told = told.ends(3.0, 1, "101", "cause=16,state=Up").ends(7.0, 0, "trunk", "cause=16,parked=701");
+        assert_eq!(back(&told), Some(Back::GaveUp));
+        assert!(
+            matches!(&told.fold().call.steps[0].what, What::Parked { place, .. } if place.as_deref() == Some("701"))
         );
     }
 

@@ -178,6 +178,7 @@ impl Farewell {
         fill(&mut self.connected, event.fact("attendedtransfer"));
         fill(&mut self.dialled, event.fact("dialedpeernumber"));
         fill(&mut self.parked, event.fact("parkingspace"));
+        fill(&mut self.waited_at, event.fact("parked"));
         fill(&mut self.sent, event.fact("blindtransfer"));
     }
 }

@@ -406,7 +406,7 @@ impl Translator {
             ("hangupsource", channel.source.take()),
             ("dialstatus", channel.dialling.status.map(str::to_owned)),
             ("attendedtransfer", channel.connected.take()),
-            ("parkingspace", channel.parked.take()),
+            ("parked", channel.parked.take()),
         ];
         let at = channel.left.unwrap_or(now.at);
         events.extend(self.told(Told::new(Kind::Hangup, &uid, facts), Now { at, ..now }));
