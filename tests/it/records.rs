@@ -6,11 +6,11 @@
 #[path = "records/hostile.rs"]
 mod hostile;
 #[path = "records/mariadb.rs"]
-mod mariadb;
+pub mod mariadb;
 #[path = "records/postgres.rs"]
-mod postgres;
+pub mod postgres;
 #[path = "records/sqlite.rs"]
-mod sqlite;
+pub mod sqlite;
 
 use std::path::Path;
 

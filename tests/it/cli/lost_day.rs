@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::super::server::{Server, calljournal, count, output, said};
+use crate::{mariadb, records};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
@@ -314,6 +315,59 @@ transfers: 4 of 5
 who hung up: 4 of 5
 the phones: 5 of 5
 ";
+
+/// Each place that Asterisk may write its records to, and what comes back from it alone: of who called, the number dialled,
+/// who answered, disposition, start, answer, end, talking, who talked, transfers, who hung up, the phones.
+const BY_SOURCE: [(&str, &str); 5] = [
+    ("Master.csv", "5 4 5 5 5 5 4 5 5 5 0 5"),
+    ("cel-custom", "5 5 5 5 5 5 5 5 5 4 4 5"),
+    ("SQLite", "5 5 5 5 5 5 5 5 5 4 4 5"),
+    ("PostgreSQL", "5 5 5 5 5 5 5 5 5 4 4 5"),
+    ("MariaDB", "5 5 5 5 5 5 5 5 5 4 4 5"),
+];
+
+/// The source of that name, with what Asterisk wrote on the lost day; `None` where this machine has no such server.
+fn source(name: &str, dir: &Path, day: &Day) -> Option<String> {
+    match name {
+        "Master.csv" => Some("Master.csv".to_owned()),
+        "cel-custom" => Some("cel.csv".to_owned()),
+        "SQLite" => {
+            Some(records::sqlite::file(dir, &day.told(&records::sqlite::asterisk())).display().to_string())
+        }
+        "PostgreSQL" => Some(records::postgres::asterisk(dir, &day.told(&records::postgres::written()))?.1),
+        _ => {
+            let server = mariadb::shared()?;
+            let database =
+                format!("lost_day_on_{}", if super::super::on_postgres() { "postgres" } else { "sqlite" });
+            server.database(&database, &day.told(&records::mariadb::freepbx("MyISAM", "utf8mb4")));
+            Some(server.url(&database))
+        }
+    }
+}
+
+#[test]
+fn a_lost_day_comes_back_from_whatever_asterisk_wrote_it_to() {
+    let mut came_back = Vec::new();
+    for (name, meant) in BY_SOURCE {
+        let Lost { dir, whole, day } = lost(SignedDuration::from_hours(6));
+        let dir = dir.path();
+        let Some(source) = source(name, dir, &day) else { continue };
+        let before: Vec<Value> = WHOLE.iter().map(|name| call(dir, &day.linkedid(name))).collect();
+        let told = reconciled(dir, &[&source]);
+        assert_eq!(
+            ["added", "corrected", "only_ours", "refused"].map(|of| told["total"][of].as_i64().unwrap()),
+            [23, 1, 0, 0],
+            "{name}: {told}"
+        );
+        let after: Vec<Value> = WHOLE.iter().map(|name| call(dir, &day.linkedid(name))).collect();
+        assert_eq!(after, before, "{name}");
+        assert!(before.iter().all(|call| ended(dir, &call["id"]) == 1), "{name}");
+        let back = table(dir, whole.path(), &day, &[LOST.as_slice(), &BROKEN].concat());
+        let counts = back.lines().filter_map(|line| line.split(' ').rev().nth(2));
+        came_back.push((name, counts.collect::<Vec<_>>().join(" "), meant));
+    }
+    assert!(came_back.iter().all(|(_, back, meant)| back == meant), "{came_back:#?}");
+}
 
 #[test]
 fn nobody_is_told_of_a_call_of_the_day_before_yesterday() {

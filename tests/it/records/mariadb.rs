@@ -60,7 +60,7 @@ const CEL_FREEPBX: [(&str, &str); 19] = [
 ];
 
 /// The tables of FreePBX, with what Asterisk wrote in them.
-fn freepbx(engine: &str, charset: &str) -> String {
+pub fn freepbx(engine: &str, charset: &str) -> String {
     let column = |name: &str| match name {
         "calldate" | "eventtime" => format!("`{name}` datetime NOT NULL DEFAULT '0000-00-00 00:00:00'"),
         "duration" | "billsec" | "amaflags" | "sequence" => format!("`{name}` int(11) NOT NULL DEFAULT 0"),

@@ -38,8 +38,13 @@ fn cel() -> Table {
     ])
 }
 
+/// Both tables, with what Asterisk wrote in them.
+pub fn written() -> String {
+    format!("{CDR_PGSQL}{CEL_PGSQL}{}{}", Table::cdr().inserts("cdr", '"'), cel().inserts("cel", '"'))
+}
+
 /// A database of Asterisk's, and its URL.
-fn asterisk(dir: &std::path::Path, made: &str) -> Option<(PgConnection, String)> {
+pub fn asterisk(dir: &std::path::Path, made: &str) -> Option<(PgConnection, String)> {
     let url = cluster::shared()?.database(&dir.join("asterisk"));
     let mut db = PgConnection::establish(&url).unwrap();
     db.batch_execute(&format!("BEGIN; {made} COMMIT")).unwrap();
@@ -49,8 +54,7 @@ fn asterisk(dir: &std::path::Path, made: &str) -> Option<(PgConnection, String)>
 #[test]
 fn the_tables_of_a_server_come_to_what_csv_comes_to_and_a_row_counts_once_in_both() {
     let dir = tempfile::tempdir().unwrap();
-    let rows = Table::cdr().inserts("cdr", '"') + &cel().inserts("cel", '"');
-    let Some((_, url)) = asterisk(dir.path(), &format!("{CDR_PGSQL}{CEL_PGSQL}{rows}")) else { return };
+    let Some((_, url)) = asterisk(dir.path(), &written()) else { return };
     comes_to_what_its_files_come_to(&url);
 }
 

@@ -12,15 +12,30 @@ use super::{Table, alike, comes_to_what_its_files_come_to, count, events, import
 use crate::server::calljournal;
 
 /// The module makes its tables itself: a number, and columns without a type.
-fn master(dir: &Path, tables: &[(&str, &Table)]) -> PathBuf {
-    let path = dir.join("master.db");
-    let mut db = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    for (name, table) in tables {
+fn made(tables: &[(&str, &Table)]) -> String {
+    let made = |(name, table): &(&str, &Table)| {
         let columns: Vec<String> = table.columns.iter().map(|name| format!("\"{name}\"")).collect();
         let made = format!("CREATE TABLE {name} (AcctId INTEGER PRIMARY KEY, {});", columns.join(", "));
-        db.batch_execute(&format!("BEGIN; {made}{} COMMIT", table.inserts(name, '"'))).unwrap();
-    }
+        made + &table.inserts(name, '"')
+    };
+    tables.iter().map(made).collect()
+}
+
+/// Both tables, with what Asterisk wrote in them.
+pub fn asterisk() -> String {
+    made(&[("cdr", &Table::cdr()), ("cel", &Table::cel())])
+}
+
+/// The file in `dir` that `made` makes.
+pub fn file(dir: &Path, made: &str) -> PathBuf {
+    let path = dir.join("master.db");
+    let mut db = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    db.batch_execute(&format!("BEGIN; {made} COMMIT")).unwrap();
     path
+}
+
+fn master(dir: &Path, tables: &[(&str, &Table)]) -> PathBuf {
+    file(dir, &made(tables))
 }
 
 fn url(path: &Path) -> String {
