@@ -249,6 +249,13 @@ check-spool-no-directory = spool: { $dir } is no directory: events that the serv
 check-spool-unreadable = spool: { $dir } cannot be read ({ $reason }): what waits there is not taken in
 check-spool-group = let this server's user into Asterisk's group: SupplementaryGroups=asterisk for systemd, else usermod -aG asterisk USER
 check-ami = AMI at { $host }: protocol { $version }, logged in as { $user }, { $channels } channels live
+check-ami-unproven =
+    whether it tells of calls cannot be asked. That takes  read = call,agent  in its section of manager.conf:
+    asterisk -rx 'manager show user { $user }'; when ten calls went by unheard, this and `calljournal status` say so
+check-ami-mute = AMI at { $host } lets { $user } in, and told nothing of the last { $count } calls that others told
+check-ami-mute-todo =
+    write into the section of { $user } in manager.conf:  read = call,agent  and no eventfilter; then
+    asterisk -rx 'manager reload', and restart calljournal: who is logged in keeps the rights that he had
 check-ami-refused = AMI at { $host } refused the log-in of { $user }: { $reason }
 check-ami-refused-todo = compare user and secret, and permit and deny, with the user's section of manager.conf; docs/ami.md shows a whole one
 check-ami-no-list = AMI at { $host }: { $user } may not ask which channels live

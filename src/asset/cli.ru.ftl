@@ -273,6 +273,17 @@ check-spool-no-directory = спул: { $dir } — не каталог: собы�
 check-spool-unreadable = спул: { $dir } не читается ({ $reason }): события, которые там ждут, не принимаются
 check-spool-group = добавьте пользователя этого сервера в группу Asterisk: для systemd — SupplementaryGroups=asterisk, иначе — usermod -aG asterisk USER
 check-ami = AMI на { $host }: протокол { $version }, вход как { $user }, живых каналов: { $channels }
+check-ami-unproven =
+    сообщает ли он о звонках, спросить нельзя. Для этого нужно  read = call,agent  в его разделе manager.conf:
+    asterisk -rx 'manager show user { $user }'; если десять звонков пройдут неуслышанными, скажут и эта команда, и `calljournal status`
+check-ami-mute = { $count ->
+    [one] AMI на { $host } пускает { $user }, но ничего не сказал о последнем { $count } звонке, о котором сообщили другие
+    [few] AMI на { $host } пускает { $user }, но ничего не сказал о последних { $count } звонках, о которых сообщили другие
+   *[many] AMI на { $host } пускает { $user }, но ничего не сказал о последних { $count } звонках, о которых сообщили другие
+}
+check-ami-mute-todo =
+    впишите в раздел { $user } в manager.conf:  read = call,agent  и уберите eventfilter; затем
+    asterisk -rx 'manager reload' и перезапустите calljournal: кто уже вошёл, остаётся с прежними правами
 check-ami-refused = AMI на { $host } не пускает { $user }: { $reason }
 check-ami-refused-todo = сверьте user и secret, а также permit и deny, с разделом пользователя в manager.conf; целый пример в docs/ami.md
 check-ami-no-list = AMI на { $host }: { $user } не вправе спросить, какие каналы живы

@@ -2,6 +2,8 @@
 //!
 //! Looks and changes nothing: no file is made, no schema brought up to date, a port is held for an instant.
 
+mod manager;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
@@ -9,11 +11,8 @@ use super::Answer;
 use super::holder::{self, Holder};
 use super::paper::{Ink, Paper};
 use crate::call::words::Words;
-use crate::clock::Clock;
 use crate::config::{self, Config, Loaded, Refused};
 use crate::event::Event;
-use crate::feed::ami::session::Trouble;
-use crate::feed::ami::{self, Broken};
 use crate::intake;
 use crate::notify::Clients;
 use crate::serve::{self, SpoolState};
@@ -102,7 +101,7 @@ fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
         spool(&config.spool.dir, words),
     ];
     findings.extend(receivers(config, words));
-    findings.extend(manager_interfaces(config, words));
+    findings.extend(manager::look(config, words));
     findings.extend(no_ways(config, words));
     findings.extend(shared_names(config, words));
     findings
@@ -189,32 +188,6 @@ fn database(config: &Config, words: &Words) -> Finding {
             }
         }
     }
-}
-
-/// Whether each manager interface lets us in, and tells which channels live.
-fn manager_interfaces(config: &Config, words: &Words) -> Vec<Finding> {
-    let Ok(runtime) = super::runtime() else { return Vec::new() };
-    let look = |peer: &config::Ami| {
-        let said = |id: &str, more: &[(&str, &str)]| {
-            say(id, &[&[("host", peer.host.as_str()), ("user", &peer.user)], more].concat(), words)
-        };
-        let (what, todo, reason) = match runtime.block_on(ami::probe(peer, &Clock::system())) {
-            Ok((version, channels)) => {
-                let channels = channels.to_string();
-                return Finding::ok(said("check-ami", &[("version", &version), ("channels", &channels)]));
-            }
-            Err(Broken::Trouble(Trouble::Refused(reason))) => {
-                ("check-ami-refused", "check-ami-refused-todo", reason)
-            }
-            Err(Broken::Trouble(Trouble::NoList)) => {
-                ("check-ami-no-list", "check-ami-no-list-todo", String::new())
-            }
-            Err(Broken::Trouble(Trouble::NotAmi)) => ("check-ami-none", "check-ami-none-todo", String::new()),
-            Err(other) => ("check-ami-away", "check-ami-away-todo", other.to_string()),
-        };
-        Finding::fail(said(what, &[("reason", &reason)]), said(todo, &[]))
-    };
-    config.ami.iter().map(look).collect()
 }
 
 /// The pbxes of which the last events show that two Asterisks go by their name.

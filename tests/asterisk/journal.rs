@@ -1,5 +1,6 @@
 //! The program under test, from outside: its configuration file, `serve`, `calls --json` and `show --json`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -40,7 +41,7 @@ pub struct Journal {
     pub agi: String,
     process: Option<Child>,
     /// What is set beside the file.
-    settings: Vec<(&'static str, &'static str)>,
+    settings: BTreeMap<&'static str, String>,
 }
 
 impl Journal {
@@ -62,7 +63,7 @@ impl Journal {
             http,
             agi: format!("127.0.0.1:{agi}"),
             process: None,
-            settings: Vec::new(),
+            settings: BTreeMap::new(),
         })
     }
 
@@ -91,8 +92,8 @@ impl Journal {
     }
 
     /// Sets a key by its variable, from the next start on.
-    pub fn set(&mut self, name: &'static str, value: &'static str) {
-        self.settings.push((name, value));
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.settings.insert(name, value.into());
     }
 
     /// Runs `serve`; returns when it says that it is ready.
@@ -198,6 +199,13 @@ impl Journal {
             .with_context(|| format!("calljournal {} printed no JSON", arguments.join(" ")))
     }
 
+    /// What `check` prints, and whether it finds all well.
+    pub fn check(&self) -> Result<(bool, String)> {
+        let output = self.command().arg("check").output()?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+    }
+
     /// Its log so far.
     pub fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -207,7 +215,7 @@ impl Journal {
         // However the tests end, no server outlives them.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_calljournal")]);
-        command.arg("--config").arg(&self.config).envs(self.settings.iter().copied());
+        command.arg("--config").arg(&self.config).envs(&self.settings);
         command
     }
 }

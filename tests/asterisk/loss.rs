@@ -19,6 +19,7 @@ use crate::cel;
 use crate::hold;
 use crate::journal::Journal;
 use crate::lost_day;
+use crate::manager;
 use crate::pbx::{House, Pbx, Root};
 use crate::phone::{Phone, Step};
 use crate::scenario::{ANSWERED, Expect, OUTSIDE, PLAIN, SINGLE, Scenario};
@@ -81,6 +82,7 @@ const RESIDENT: &str = "loss: one caller after another on a line that stays up";
 const HOLD: &str = "hold: who holds and for how long";
 const DEAD: &str = "loss: the first servers of a list are dead";
 const DAY: &str = "loss: a lost day";
+const CHECK: &str = "check: who may do what at the manager interface";
 const JOINED: &str = "loss: a phone's attended transfer is one call at once";
 
 /// Whether anything here is named like that.
@@ -88,7 +90,7 @@ pub fn named(filter: &str) -> bool {
     let mut names = PLAYS
         .iter()
         .map(|(scenario, _)| scenario.name)
-        .chain([SILENT, KILLED, JOINED, RESIDENT, DEAD, HOLD, DAY]);
+        .chain([SILENT, KILLED, JOINED, RESIDENT, DEAD, HOLD, DAY, CHECK]);
     names.any(|name| crate::scenario::is_named(name, filter))
 }
 
@@ -166,10 +168,11 @@ impl Loss {
         let mut rows = Vec::new();
         let wanted = |name: &str| crate::scenario::is_named(name, filter) && self.told_by.can_tell(name);
         let plays: Vec<_> = PLAYS.iter().filter(|(scenario, _)| wanted(scenario.name)).collect();
-        let tried: [(&str, Attempt); 7] = [
+        let tried: [(&str, Attempt); 8] = [
             (HOLD, Loss::hold),
             (DEAD, Loss::dead),
             (DAY, Loss::day),
+            (CHECK, Loss::check),
             (JOINED, Loss::joined),
             (RESIDENT, Loss::resident),
             (SILENT, Loss::silent),
@@ -258,6 +261,14 @@ impl Loss {
         let Loss { pbx, journal, webhook, logs, .. } = self;
         let spool = logs.with_file_name("spool");
         lost_day::brought_back(pbx, journal, webhook, &spool, &logs.join("day"))
+    }
+
+    /// The manager interface is asked by users who may do all, too little, or nothing.
+    fn check(&mut self) -> Result<String> {
+        let directory = self.logs.with_file_name("check");
+        let tried = manager::tried(&self.pbx, &directory, &self.webhook.url());
+        self.pbx.point_to(if self.told_by.by_dialplan() { &self.journal.agi } else { "127.0.0.1:1" })?;
+        tried
     }
 
     /// The caller's channel ends and nobody tells; the next call's session finds it out.
@@ -416,7 +427,7 @@ impl Loss {
 }
 
 /// Somebody calls, and is refused.
-fn other_call(pbx: &Pbx, logs: &Path) -> Result<()> {
+pub fn other_call(pbx: &Pbx, logs: &Path) -> Result<()> {
     let logs = logs.join("other");
     let mut phone = Phone::at(pbx, 104, &[Step::Ring(100), Step::Refuse(486)]).start(pbx, &logs)?;
     Phone::inside("103", "104", &[Step::Refused]).start(pbx, &logs)?.done()?;

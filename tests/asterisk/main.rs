@@ -20,6 +20,7 @@ mod hold;
 mod journal;
 mod loss;
 mod lost_day;
+mod manager;
 mod media;
 mod pbx;
 mod phone;
