@@ -229,6 +229,8 @@ check-open-todo = name the networks of your Asterisks in agi.allow, or set agi.s
 check-database = database: { $url }, schema up to date; serve checks at start that it is durable
 check-two-of-one-name = two Asterisks seem to go by the name { $pbx }: calls of one may be taken for the other's
 check-two-of-one-name-todo = in [globals] of each: CALLJOURNAL_PBX = a name of its own
+check-names-apart = AMI told of { $ami } what the dialplan told of { $dialplan }: they seem to be one Asterisk, and each of its calls is there twice
+check-names-apart-todo = write under its [[ami]]:  pbx = "{ $dialplan }"
 check-database-new = database: { $path } will be made at the first start
 check-database-nowhere = database: the directory { $path } does not exist
 check-database-older = database: { $place } has an older schema, or none: `calljournal serve` brings it up to date at its start, `calljournal migrate` alone

@@ -253,6 +253,8 @@ check-open-todo = перечислите сети своих Asterisk в agi.all
 check-database = база данных: { $url }, схема актуальна; надёжность записи serve проверяет при запуске
 check-two-of-one-name = похоже, под именем { $pbx } работают два Asterisk: звонки одного могут быть приняты за звонки другого
 check-two-of-one-name-todo = в [globals] каждого: CALLJOURNAL_PBX = своё имя
+check-names-apart = AMI сообщал об АТС { $ami } то же, что диалплан об АТС { $dialplan }: похоже, это один Asterisk, и каждый его звонок записан дважды
+check-names-apart-todo = впишите в его раздел [[ami]]:  pbx = "{ $dialplan }"
 check-database-new = база данных: { $path } будет создана при первом запуске
 check-database-nowhere = база данных: каталога { $path } нет
 check-database-older = база данных: в { $place } старая схема или её нет: `calljournal serve` обновит её при запуске, `calljournal migrate` обновит только её

@@ -13,7 +13,7 @@ use super::paper::{Ink, Paper};
 use crate::call::words::Words;
 use crate::config::{self, Config, Loaded, Refused};
 use crate::event::Event;
-use crate::intake;
+use crate::intake::{self, Apart};
 use crate::notify::Clients;
 use crate::serve::{self, SpoolState};
 use crate::store::{Place, Store, StoreError, ledger, shown};
@@ -103,7 +103,7 @@ fn look(loaded: &Loaded, words: &Words) -> Vec<Finding> {
     findings.extend(receivers(config, words));
     findings.extend(manager::look(config, words));
     findings.extend(no_ways(config, words));
-    findings.extend(shared_names(config, words));
+    findings.extend(names(config, words));
     findings
 }
 
@@ -190,8 +190,8 @@ fn database(config: &Config, words: &Words) -> Finding {
     }
 }
 
-/// The pbxes of which the last events show that two Asterisks go by their name.
-fn shared_names(config: &Config, words: &Words) -> Vec<Finding> {
+/// The pbxes of which the last events show that two Asterisks go by their name, or one by two.
+fn names(config: &Config, words: &Words) -> Vec<Finding> {
     let Ok(store) = Store::open_reader(&config.store.url) else { return Vec::new() };
     let Ok(runtime) = super::runtime() else { return Vec::new() };
     let latest = store.read("latest events", |db| ledger::latest(db, LATEST));
@@ -203,7 +203,11 @@ fn shared_names(config: &Config, words: &Words) -> Vec<Finding> {
             words.plain("check-two-of-one-name-todo"),
         )
     };
-    intake::shared_names(&events).iter().map(|pbx| warn(pbx)).collect()
+    let apart = intake::names_apart(&events).into_iter().map(|Apart { ami, dialplan }| {
+        let names = [("ami", ami.as_str()), ("dialplan", &dialplan)];
+        Finding::warn(say("check-names-apart", &names, words), say("check-names-apart-todo", &names, words))
+    });
+    intake::shared_names(&events).iter().map(|pbx| warn(pbx)).chain(apart).collect()
 }
 
 /// Why the database cannot be read. What the database or the system itself says is in its own language.

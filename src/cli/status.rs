@@ -156,6 +156,7 @@ impl View {
         lines.push(String::new());
         lines.push(table(&self.feeds, paper));
         lines.extend(self.feeds.iter().filter_map(|feed| remark(feed, paper)));
+        lines.extend(self.warnings(paper));
         if self.health.is_none() {
             lines.push(String::new());
             lines.push(paper.ink(Ink::Dim, &paper.word("status-as-left")));
@@ -179,6 +180,13 @@ impl View {
         };
         let version = concat!("calljournal ", env!("CARGO_PKG_VERSION"));
         format!("{} · {}", paper.ink(Ink::Bold, version), paper.ink(ink, &said))
+    }
+
+    /// What the server wants somebody to see to, in its own words.
+    fn warnings(&self, paper: &Paper) -> Vec<String> {
+        let warnings = self.health.as_ref().and_then(|health| health["warnings"].as_array());
+        let warnings = warnings.into_iter().flatten().filter_map(Value::as_str);
+        warnings.map(|warning| paper.ink(Ink::Yellow, warning)).collect()
     }
 
     fn journal(&self, paper: &Paper) -> String {

@@ -9,6 +9,7 @@
 //! - [`feeds`]: how each feed stands; `watching`: over all nodes, and what is told of it
 //! - `recent`: the events of the last large call
 //! - [`living`]: the channels that are believed to live, and what their pbx is to be asked about them
+//! - `meeting`: whether AMI and the dialplan of one Asterisk go by one name
 //! - `series`: what the uniqueids of a pbx show of its Asterisk
 //! - `deadlines`: look again at calls that may be over by now
 //!
@@ -19,6 +20,7 @@ mod deadlines;
 pub mod feeds;
 mod group;
 pub mod living;
+mod meeting;
 mod recent;
 mod series;
 mod settle;
@@ -46,6 +48,8 @@ use crate::store::{Lane, Store, StoreError, ledger, sent};
 pub use accept::{Mark, Receipt, Refused};
 use feeds::{Feeds, Terms};
 use living::{Finding, Living, Question};
+pub use meeting::Apart;
+use meeting::Meetings;
 pub use settle::history;
 pub use wanting::Subscription;
 
@@ -87,6 +91,7 @@ struct Inner {
     recent: recent::Recent,
     living: Mutex<Living>,
     feeds: Mutex<Feeds>,
+    meetings: Mutex<Meetings>,
     waiting: Arc<Mutex<accept::Waiting>>,
     meters: Arc<accept::Meters>,
     /// Rung when there may be something to settle.
@@ -114,6 +119,18 @@ impl Inner {
     fn note_feeds(&self, events: &[Event]) {
         let mut feeds = self.feeds();
         events.iter().for_each(|event| feeds.hear(event));
+        drop(feeds);
+        let mut meetings = self.meetings();
+        for Apart { ami, dialplan } in events.iter().filter_map(|event| meetings.hear(event)) {
+            tracing::warn!(
+                "AMI tells of {ami:?} what the dialplan tells of {dialplan:?}, and each call is there twice: they seem \
+                 to be one Asterisk. Write pbx = {dialplan:?} under its [[ami]], and restart calljournal"
+            );
+        }
+    }
+
+    fn meetings(&self) -> MutexGuard<'_, Meetings> {
+        self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes known which channels live and which have ended.
@@ -162,12 +179,21 @@ pub fn shared_names<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<Stri
     living.shared()
 }
 
+/// The names under which AMI and the dialplan of one Asterisk seem to miss each other, as their events show it.
+#[must_use]
+pub fn names_apart<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<Apart> {
+    let mut meetings = Meetings::default();
+    events.into_iter().for_each(|event| drop(meetings.hear(event)));
+    meetings.apart()
+}
+
 impl Intake {
     /// Opens the door and begins to settle what the log still holds unsettled. Inside a tokio runtime only.
     #[must_use]
     pub fn start(store: Store, clock: Clock, policy: Policy) -> Intake {
         let inner = Arc::new(Inner {
             feeds: Mutex::new(Feeds::new(clock.now())),
+            meetings: Mutex::default(),
             store,
             clock,
             living: Mutex::new(Living::new(policy.ask_after, policy.rules.lost)),
@@ -229,6 +255,12 @@ impl Intake {
     #[must_use]
     pub fn shared_names(&self) -> Vec<String> {
         lock(&self.inner.living).shared()
+    }
+
+    /// The names under which AMI and the dialplan of one Asterisk seem to miss each other, as this process has heard them.
+    #[must_use]
+    pub fn names_apart(&self) -> Vec<Apart> {
+        self.inner.meetings().apart()
     }
 
     /// Takes in what a pbx answered. What cannot be written is asked again another time.

@@ -379,7 +379,7 @@ async fn health(
         unsettled: counts.unsettled,
         unsettled_age_s: counts.oldest_unsettled.map_or(0.0, age),
         notices_waiting: counts.deliveries_waiting,
-        warnings: intake.shared_names().iter().map(|pbx| shared_name(pbx)).collect(),
+        warnings: misnamed(intake),
         ..Health::default()
     };
     for (one, subscribed) in waiting {
@@ -396,10 +396,21 @@ async fn health(
     Ok(health)
 }
 
-fn shared_name(pbx: &str) -> String {
-    format!(
-        "two Asterisks seem to go by the name {pbx:?}: give each its own CALLJOURNAL_PBX, and restart calljournal"
-    )
+/// The names of pbxes that seem to be wrong: one for two Asterisks, and two for one.
+fn misnamed(intake: &Intake) -> Vec<String> {
+    let shared = intake.shared_names().into_iter().map(|pbx| {
+        format!(
+            "two Asterisks seem to go by the name {pbx:?}: give each its own CALLJOURNAL_PBX, and restart calljournal"
+        )
+    });
+    let apart = intake.names_apart().into_iter().map(|one| {
+        let (ami, dialplan) = (one.ami, one.dialplan);
+        format!(
+            "AMI tells of {ami:?} what the dialplan tells of {dialplan:?}, and each call is there twice: write \
+             pbx = {dialplan:?} under its [[ami]], and restart calljournal"
+        )
+    });
+    shared.chain(apart).collect()
 }
 
 async fn upkeep(metrics: Metrics, stop: CancellationToken) {

@@ -289,3 +289,16 @@ fn whoever_tells_and_in_whatever_order_it_is_the_same_call() {
         }
     }
 }
+
+#[test]
+fn ami_under_another_name_than_the_dialplans_is_seen_in_real_calls_and_under_the_same_it_is_not() {
+    let calls = calls();
+    let events = |name: Option<&str>| -> Vec<Event> {
+        let ami = calls.iter().flat_map(|both| &both.ami).cloned();
+        let ami = ami.map(|event| Event { pbx: name.map_or(event.pbx.clone(), str::to_owned), ..event });
+        calls.iter().flat_map(|both| both.dialplan.iter().cloned()).chain(ami).collect()
+    };
+    assert_eq!(calljournal::intake::names_apart(&events(None)), []);
+    let found = calljournal::intake::names_apart(&events(Some("typo")));
+    assert!(!found.is_empty() && found.iter().all(|apart| apart.ami == "typo"), "{found:?}");
+}

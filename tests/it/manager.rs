@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::server::{PATIENCE, Server, output};
+use super::server::{PATIENCE, Server, calljournal, output, plain_call, said};
 
 const ANSWERED: &[u8] = include_bytes!("../fixtures/ami/ast22/answered-ended-by-caller.ami");
 const SECRET: &str = "the-secret-of-this-test";
@@ -138,4 +138,41 @@ fn a_log_in_that_is_refused_is_told_with_what_to_look_at() {
         "{said}"
     );
     assert!(!said.contains(SECRET));
+}
+
+/// A typo in `[[ami]] pbx`: the manager's setting has `ast22`, and the dialplan sends `test`.
+#[test]
+fn an_ami_under_a_name_that_its_dialplan_does_not_send_is_a_warning_with_what_to_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let channel = |serial: u64, second: u64| {
+        let uid = format!("{second}.{serial}");
+        format!(
+            "Event: Newchannel\r\nTimestamp: {second}.000001\r\nChannel: PJSIP/{uid}\r\nChannelStateDesc: Ring\r\n\
+             CallerIDNum: 101\r\nContext: from-internal\r\nExten: 102\r\nUniqueid: {uid}\r\nLinkedid: {uid}\r\n\r\n"
+        )
+    };
+    let calls = [(0, 1_795_390_723), (8, 1_795_390_800), (16, 1_795_390_900)];
+    let stream: String = calls.iter().map(|(serial, second)| channel(*serial, *second)).collect();
+    let stream = format!("Asterisk Call Manager/11.0.0\r\n{stream}");
+    let manager = Manager::play(&[stream.as_bytes()], true);
+    let server = Server::start(dir.path(), &[("CALLJOURNAL_AMI", &manager.setting())]);
+    for (serial, second) in calls {
+        let call = plain_call(serial, second);
+        assert!(call.iter().all(|telling| telling.tell(server.agi)));
+    }
+    let (told, todo) = ("what the dialplan tells of \\\"test\\\"", "pbx = \\\"test\\\"");
+    let health = server.page_when("/healthz", |body| body.contains(told));
+    assert!(health.contains("AMI tells of \\\"ast22\\\"") && health.contains(todo), "{health}");
+    let http = server.http.to_string();
+    let asked = |arguments: &[&str]| {
+        let mut command = calljournal(dir.path(), arguments);
+        command.env("CALLJOURNAL_HTTP__LISTEN", &http).env("CALLJOURNAL_AGI__LISTEN", "127.0.0.1:0");
+        said(&command.output().unwrap())
+    };
+    let status = asked(&["status"]);
+    assert!(status.contains("AMI tells of \"ast22\" what the dialplan tells of \"test\""), "{status}");
+    let (_, log) = server.stop();
+    assert_eq!(log.iter().filter(|line| line.contains("each call is there twice")).count(), 1, "{log:?}");
+    let checked = asked(&["check"]);
+    assert!(checked.contains("write under its [[ami]]:  pbx = \"test\""), "{checked}");
 }
