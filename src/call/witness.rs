@@ -9,7 +9,7 @@
 //! 3. What ast-ami says is put under both (`hearsay.rs`), since it has no times.
 //!
 //! When AMI's connection came up, the channels that lived then are told as of a list, which knows their times to a second at
-//! best; what the channel that dialled them knows of its `Dial()` goes before that.
+//! best; what the channel that dialled them knows of its `Dial()` goes before that, and so does the word of who answered.
 //!
 //! So more witnesses never make a second start, answer, transfer or end, and none of them is needed. A half of a Local
 //! channel that AMI alone told of holds up no end: nobody would tell it where AMI is away.
@@ -200,7 +200,10 @@ impl<'e> Known<'e> {
     fn told(&self, event: &Event) -> bool {
         let same = |fact: &str, one: &&&Event| one.fact(fact) == event.fact(fact);
         match event.kind {
-            Kind::Start | Kind::Ring => self.came,
+            Kind::Start => self.came,
+            // A list knows neither since when a phone rings nor who had it called, and of one that took a call off another
+            // phone not even that it was never called: who answered by its own word needs no such guess.
+            Kind::Ring => self.came || (self.answered && !event.timed),
             // To a list, who was rung to make a call looks like who is called.
             Kind::Answer => self.answered || (self.called_itself && !event.timed),
             Kind::Hangup => self.ended,
@@ -217,7 +220,7 @@ impl<'e> Known<'e> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::tests::{Told, ring_group};
+    use super::super::tests::{BORN, Told, ring_group};
     use super::super::{Numbering, Outcome, fold, legs::Leg};
     use super::*;
 
@@ -348,5 +351,62 @@ mod tests {
         let call = fold(&all, &Numbering::default()).unwrap().call;
         assert_eq!((call.end_time_known, call.ended_at), (true, Some(Told::at(9.0))));
         assert_eq!(call.legs[1].talk_ms, 6993);
+    }
+
+    #[test]
+    fn who_answered_by_the_dialplans_word_was_called_by_whom_that_names_and_not_by_whom_a_list_guesses() {
+        let dialplan = Told::default()
+            .comes_in()
+            .rings(0.1, 1, "101")
+            .answers(1.0, 1, "101")
+            .tell(
+                4.0,
+                2,
+                "Local/103@from-internal-00000000;2",
+                Kind::Transfer,
+                "how=attended,by=PJSIP/101-00000001,num=101,exten=103",
+            )
+            .tell(4.01, 2, "Local/103@from-internal-00000000;2", Kind::Ring, "dials=103")
+            .tell(5.0, 3, "PJSIP/103", Kind::Answer, "num=103");
+        let of_local = |mut event: Event| {
+            if event.uid.ends_with(".3") {
+                event.facts.insert("caller".to_owned(), format!("{BORN}.2"));
+            }
+            event
+        };
+        let dialplan = dialplan
+            .ends(7.0, 1, "101", "cause=16")
+            .tell(7.3, 2, "Local/103@from-internal-00000000;2", Kind::Hangup, "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/103-00000003,dialedtime_ms=3290,answeredtime_ms=2300")
+            .ends(9.0, 3, "103", "cause=16")
+            .ends(9.0, 0, "trunk", "cause=16,hangupsource=PJSIP/trunk-00000000");
+        let dialplan: Vec<Event> = dialplan.events().iter().cloned().map(of_local).collect();
+        let alone = fold(&dialplan, &Numbering::default()).unwrap().call;
+        let guess = listed(&Told::default().rings(4.5, 3, "103"), 4.5);
+        let both: Vec<Event> = dialplan.into_iter().chain(guess).collect();
+        assert_eq!(fold(&both, &Numbering::default()).unwrap().call, alone);
+        assert_eq!(alone.conversations.len(), 3, "the consultation is told");
+    }
+
+    #[test]
+    fn who_takes_a_call_off_another_phone_was_not_rung_himself_also_where_a_list_has_him_among_the_called() {
+        let own = |mut event: Event| {
+            if event.uid.ends_with(".2") && event.kind == Kind::Answer {
+                event.linkedid = format!("{BORN}.2");
+            }
+            event
+        };
+        let dialplan = Told::default()
+            .comes_in()
+            .rings(0.1, 1, "101")
+            .ends(1.5, 1, "101", "cause=16")
+            .answers(1.501, 2, "103")
+            .ends(4.0, 2, "103", "cause=16")
+            .ends(4.0, 0, "trunk", "cause=16,hangupsource=PJSIP/trunk-00000000");
+        let dialplan: Vec<Event> = dialplan.events().iter().cloned().map(own).collect();
+        let alone = fold(&dialplan, &Numbering::default()).unwrap().call;
+        let guess = listed(&Told::default().rings(0.9, 2, "103"), 0.9);
+        let both: Vec<Event> = dialplan.into_iter().chain(guess).collect();
+        assert_eq!(fold(&both, &Numbering::default()).unwrap().call, alone);
+        assert_eq!(alone.steps.len(), 1, "a pickup: {:?}", alone.steps);
     }
 }
