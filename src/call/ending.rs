@@ -6,6 +6,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::{Call, State};
+
 /// The times that decide an end.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -53,6 +55,19 @@ impl Standing {
         };
         let due = self.last_heard.saturating_add(wait).unwrap_or(Timestamp::MAX);
         if now >= due { then } else { Verdict::Open { look_again: due } }
+    }
+
+    /// Judges `call` at `now` and has it say so where it is over; else answers when to look again.
+    pub fn conclude(&self, call: &mut Call, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+        let verdict = self.judge(rules, now);
+        if let Verdict::Open { look_again } = verdict {
+            return Some(look_again);
+        }
+        call.state = State::Ended;
+        if verdict == Verdict::Lost {
+            (call.ended_at, call.end_time_known) = (None, false);
+        }
+        None
     }
 }
 

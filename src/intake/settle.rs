@@ -8,6 +8,7 @@
 //! folds is all that was committed of them, and no other node settles them meanwhile. Assumed is that the clocks
 //! of the nodes differ by far less than the grace time.
 
+mod afresh;
 pub mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use super::group::{Group, by_pbx, channels, join, own_channels};
 use super::recent::{Known, Recent};
 use super::telling::{Told, is_no_news, merge, release_end, tell_end, tell_on_the_way};
 use super::{Policy, Subscription};
-use crate::call::{CallId, Folded, Leg, Partition, State, Verdict, fold, identity, note, partition};
+use crate::call::{CallId, Folded, Leg, Partition, fold, identity, note, partition};
 use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls::{self, Record};
@@ -496,19 +497,7 @@ fn settle_one(
     let Some(Folded { mut call, standing, notes }) = fold(&events, &terms.policy.numbering) else {
         return Err(StoreError::corrupt(format!("no call comes of the events of {:?}", group.calls)));
     };
-    let due = match standing.judge(&terms.policy.rules, known_until) {
-        Verdict::Open { look_again } => Some(look_again),
-        Verdict::Over => {
-            call.state = State::Ended;
-            None
-        }
-        Verdict::Lost => {
-            call.state = State::Ended;
-            (call.ended_at, call.end_time_known) = (None, false);
-            None
-        }
-    };
-
+    let due = standing.conclude(&mut call, &terms.policy.rules, known_until);
     let quiet = is_no_news(&call, &events, terms.now);
     let terms = &Terms { quiet, ..*terms };
     let id = call.id.to_string();
@@ -534,7 +523,7 @@ fn settle_one(
         known.iter().zip(&notes).filter(|(known, note)| !known.settled || known.note.as_ref() != Some(note));
     let noted: Vec<(i64, &str)> = noted.map(|(known, note)| (known.id, note.as_str())).collect();
     ledger::settle(db, Some(&id), &noted)?;
-    count_idle(&known, &notes);
+    count_idle(known.iter().zip(&notes).filter(|(known, _)| !known.settled).map(|(_, note)| note.as_str()));
     calls::release(db, &id)?;
     match due {
         Some(_) => told.extend(tell_on_the_way(db, &call, &record, terms)?),
@@ -549,9 +538,9 @@ fn settle_one(
 }
 
 /// Counts the new events that changed nothing. A round that is tried again counts them again.
-fn count_idle(known: &[Known], notes: &[String]) {
-    let idle = known.iter().zip(notes).filter(|(known, note)| !known.settled && note::is_idle(note));
-    metrics::counter!("calljournal_events_idle_total").increment(idle.count() as u64);
+fn count_idle<'a>(fresh: impl Iterator<Item = &'a str>) {
+    let idle = fresh.filter(|note| note::is_idle(note)).count();
+    metrics::counter!("calljournal_events_idle_total").increment(idle as u64);
 }
 
 /// The stored events of the group, and its fresh ones.

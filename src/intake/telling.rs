@@ -228,7 +228,7 @@ pub(super) fn release_end(db: &mut Db, pbx: &str, name: &str, events: &[Event]) 
     outbox::disclaim_end(db, pbx, &linkedids(events), CallId::of(pbx, name).notice(ENDED, 0))
 }
 
-fn linkedids(events: &[Event]) -> BTreeSet<&str> {
+pub(super) fn linkedids(events: &[Event]) -> BTreeSet<&str> {
     events.iter().flat_map(|e| [Some(e.linkedid.as_str()), e.root.as_deref()]).flatten().collect()
 }
 
@@ -295,7 +295,7 @@ fn story(call: &Call) -> Value {
     json!({ "en": en, "ru": ru })
 }
 
-fn fingerprint(doc: &str) -> String {
+pub(super) fn fingerprint(doc: &str) -> String {
     use std::fmt::Write;
     Sha256::digest(doc).iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

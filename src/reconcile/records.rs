@@ -1,19 +1,19 @@
 //! Records out of a source into the journal, portion by portion.
 //!
-//! Rows are read in a thread of their own, a few portions ahead of the database and no more, so that a year takes the
-//! memory of a minute.
+//! Rows are read in a thread of their own, and a portion is made ready while the one before it is written: a few portions
+//! ahead of the database and no more, so that a year takes the memory of a minute.
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::event::Event;
 use crate::feed::cdr::row::Reading;
 use crate::feed::cdr::{Broken, Place, Portion, Source, shifted};
 use crate::intake::Policy;
-use crate::intake::history::{self, Tally};
-use crate::store::{Db, Lane, Store, feeds};
+use crate::intake::history::{self, Ready, Tally};
+use crate::store::{Db, Lane, Store, StoreError, feeds};
 
 /// Rows that are read and written together.
 const ROWS_AT_ONCE: usize = 2000;
@@ -62,6 +62,7 @@ impl Journal<'_> {
         let (name, since, pbx) = (place.shown(), place.since, reading.pbx.clone());
         let (mut portions, reader) = read_ahead(place, reading.clone(), progress);
         let mut taken = Taken::default();
+        let mut before = None;
         while let Some(portion) = portions.recv().await {
             let Portion { mut events, rows, unreadable } = portion.with_context(|| name.clone())?;
             if let (0, Some(off)) = (taken.rows, shifted(&events)) {
@@ -74,8 +75,11 @@ impl Journal<'_> {
             look(&mut events).with_context(|| name.clone())?;
             (taken.rows, taken.unreadable) = (taken.rows + rows, taken.unreadable + unreadable);
             events.retain(|event| since.is_none_or(|since| event.at >= since));
-            taken.tally.add(history::take_in(self.store, self.policy, events, self.now, self.trial).await?);
+            let (ready, tally) = tokio::join!(self.made_ready(events), self.written(before.take()));
+            taken.tally.add(tally?);
+            before = Some(ready.with_context(|| name.clone())?);
         }
+        taken.tally.add(self.written(before).await?);
         // One that died ends the portions as one that is at the end does.
         reader.await.with_context(|| format!("{name}: not all of it was read"))?;
         let now = self.now;
@@ -84,6 +88,18 @@ impl Journal<'_> {
             self.store.write(Lane::Settle, "records read", read).await?;
         }
         Ok(taken)
+    }
+
+    async fn made_ready(&self, events: Vec<Event>) -> Result<Ready, JoinError> {
+        let (policy, now) = (self.policy.clone(), self.now);
+        tokio::task::spawn_blocking(move || history::ready(events, &policy, now)).await
+    }
+
+    async fn written(&self, ready: Option<Ready>) -> Result<Tally, StoreError> {
+        match ready {
+            Some(ready) => history::take_in(self.store, self.policy, ready, self.now, self.trial).await,
+            None => Ok(Tally::default()),
+        }
     }
 }
 

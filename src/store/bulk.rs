@@ -58,14 +58,18 @@ statement! {
         channel: Vec<&'a str> = Array<Text>,
         facts: Vec<&'a str> = Array<Text>,
         agi: Vec<Option<&'a str>> = Array<Nullable<Text>>,
+        call_id: Vec<Option<&'a str>> = Array<Nullable<Text>>,
+        note: Vec<Option<&'a str>> = Array<Nullable<Text>>,
+        settled: Vec<bool> = Array<Bool>,
     } answers (Text, Text),
     "INSERT INTO events (id, pbx, token, kind, feed, uid, linkedid, root, seq, at_us, timed, received_us, channel,
-                         facts, agi)
-     SELECT id, pbx, token, kind, feed, uid, linkedid, root, seq, at_us, timed, received_us, channel, facts, agi
+                         facts, agi, call_id, note, settled)
+     SELECT id, pbx, token, kind, feed, uid, linkedid, root, seq, at_us, timed, received_us, channel, facts, agi,
+            call_id, note, settled
      FROM (SELECT nextval('events_id_seq') AS id, told.*
-           FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WITH ORDINALITY
+           FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WITH ORDINALITY
              AS told (pbx, token, kind, feed, uid, linkedid, root, seq, at_us, timed, received_us, channel, facts,
-                      agi, place)
+                      agi, call_id, note, settled, place)
            ORDER BY place) AS placed
      ORDER BY pbx COLLATE \"C\", token COLLATE \"C\", place
      ON CONFLICT DO NOTHING RETURNING pbx, token"
@@ -109,6 +113,21 @@ statement! {
     } answers (),
     "INSERT INTO endings (pbx, notice_id, linkedid) SELECT ?, ?, linkedid FROM unnest(?) AS named (linkedid)
      ON CONFLICT DO NOTHING"
+}
+
+statement! {
+    Calls { rows: &'a str = Text } answers (),
+    "INSERT INTO calls SELECT * FROM json_populate_recordset(NULL::calls, ?::json)"
+}
+
+statement! {
+    Members { rows: &'a str = Text } answers (),
+    "INSERT INTO members SELECT * FROM json_populate_recordset(NULL::members, ?::json)"
+}
+
+statement! {
+    Endings { rows: &'a str = Text } answers (),
+    "INSERT INTO endings SELECT * FROM json_populate_recordset(NULL::endings, ?::json)"
 }
 
 statement! {

@@ -19,7 +19,7 @@ use crate::call::{Call, Leg, State};
 const GUESTS: i64 = 8;
 
 /// A call as it is stored: columns to search by, the whole call as JSON, and what is to be done about it.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Insertable, AsChangeset)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = calls, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub struct Record {
     id: String,
@@ -311,7 +311,7 @@ fn lead(db: &mut Db, aliases: &[&str], call: &str) -> Result<(), StoreError> {
 
 #[derive(PartialEq, Eq, Serialize, Queryable, Insertable)]
 #[diesel(table_name = legs, treat_none_as_default_value = false)]
-struct LegRow {
+pub(super) struct LegRow {
     call_id: String,
     n: i32,
     uniqueid: String,
@@ -330,7 +330,7 @@ struct LegRow {
 
 impl LegRow {
     /// Rows of those of the `legs` that are not the same in `others`.
-    fn all(call: &str, legs: &[Leg], others: &[Leg]) -> Result<Vec<LegRow>, StoreError> {
+    pub(super) fn all(call: &str, legs: &[Leg], others: &[Leg]) -> Result<Vec<LegRow>, StoreError> {
         let same = |n: i32, leg: &Leg| usize::try_from(n).is_ok_and(|n| others.get(n) == Some(leg));
         let rows = (0i32..).zip(legs).filter(|(n, leg)| !same(*n, leg)).map(|(n, leg)| {
             Ok(LegRow {
@@ -403,7 +403,7 @@ fn differing<'r, T: PartialEq>(
 
 #[derive(PartialEq, Eq, Serialize, Queryable, Insertable)]
 #[diesel(table_name = cdr, treat_none_as_default_value = false)]
-struct CdrRow {
+pub(super) struct CdrRow {
     call_id: String,
     n: i32,
     calldate: String,
@@ -429,6 +429,10 @@ struct CdrRow {
 }
 
 impl CdrRow {
+    pub(super) fn all(call: &str, rows: impl IntoIterator<Item = Row>) -> Vec<CdrRow> {
+        (0i32..).zip(rows).map(|(n, row)| CdrRow::new(call, n, row)).collect()
+    }
+
     fn new(call: &str, n: i32, row: Row) -> CdrRow {
         CdrRow {
             call_id: call.to_owned(),
@@ -497,7 +501,7 @@ fn cdr_rows(db: &mut Db, call: &str) -> Result<Vec<CdrRow>, StoreError> {
 
 fn save_cdr(db: &mut Db, call: &str, rows: &[Row]) -> Result<(), StoreError> {
     let there = cdr_rows(db, call)?;
-    let rows: Vec<CdrRow> = (0i32..).zip(rows).map(|(n, row)| CdrRow::new(call, n, row.clone())).collect();
+    let rows = CdrRow::all(call, rows.iter().cloned());
     let (gone, new) = differing(&there, &rows, |row| row.n);
     match db {
         Db::Sqlite(c) => {

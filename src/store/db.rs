@@ -153,12 +153,11 @@ pub(super) fn run<T>(
     }
 }
 
-/// Begins a transaction. SQLite's takes the write lock at once: the busy time-out applies to it, and a read in it
-/// never has to become a write.
+/// Begins a transaction.
 pub(super) fn begin(db: &mut Db, name: &'static str) -> Result<(), StoreError> {
     match db {
-        Db::Sqlite(c) => Ansi::begin_transaction_sql(c, "BEGIN IMMEDIATE"),
-        Db::Postgres(c) => <Ansi as TransactionManager<PgConnection>>::begin_transaction(c),
+        Db::Sqlite(c) => sqlite::begin(c),
+        Db::Postgres(c) => Ansi::begin_transaction(c),
     }
     .map_err(|e| db.weigh(e.into()).within(name))
 }

@@ -54,6 +54,9 @@ pub(super) struct NewEvent<'a> {
     pub(super) channel: &'a str,
     pub(super) facts: String,
     pub(super) agi: Option<String>,
+    pub(super) call_id: Option<&'a str>,
+    pub(super) note: Option<&'a str>,
+    pub(super) settled: bool,
 }
 
 impl<'a> NewEvent<'a> {
@@ -73,7 +76,19 @@ impl<'a> NewEvent<'a> {
             channel: &event.channel,
             facts: to_json(&event.facts)?,
             agi: if event.agi.is_empty() { None } else { Some(to_json(&event.agi)?) },
+            call_id: None,
+            note: None,
+            settled: false,
         })
+    }
+
+    /// The event as a part of `call`, with what it did there.
+    pub(super) fn settled(
+        event: &'a Event,
+        call: &'a str,
+        note: &'a str,
+    ) -> Result<NewEvent<'a>, StoreError> {
+        Ok(NewEvent { call_id: Some(call), note: Some(note), settled: true, ..NewEvent::of(event)? })
     }
 }
 
@@ -83,10 +98,14 @@ impl<'a> NewEvent<'a> {
 /// When the database refuses any of them.
 pub fn append(db: &mut Db, told: &[&Event]) -> Result<Vec<bool>, StoreError> {
     let rows = told.iter().map(|event| NewEvent::of(event)).collect::<Result<Vec<_>, _>>()?;
+    append_rows(db, &rows)
+}
+
+pub(super) fn append_rows(db: &mut Db, rows: &[NewEvent<'_>]) -> Result<Vec<bool>, StoreError> {
     match db {
         Db::Sqlite(c) => rows.iter().map(|row| Ok(ready::Append(row).execute(c)? == 1)).collect(),
         Db::Postgres(c) => {
-            let written: Vec<(String, String)> = append_all(&rows).load(c)?;
+            let written: Vec<(String, String)> = append_all(rows).load(c)?;
             let mut fresh: HashSet<(&str, &str)> =
                 written.iter().map(|(pbx, token)| (pbx.as_str(), token.as_str())).collect();
             Ok(rows.iter().map(|row| fresh.remove(&(row.pbx, row.token))).collect())
@@ -113,6 +132,9 @@ fn append_all<'a>(rows: &'a [NewEvent<'a>]) -> bulk::Append<'a> {
         channel: column(rows, |r| r.channel),
         facts: column(rows, |r| r.facts.as_str()),
         agi: column(rows, |r| r.agi.as_deref()),
+        call_id: column(rows, |r| r.call_id),
+        note: column(rows, |r| r.note),
+        settled: column(rows, |r| r.settled),
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`ledger`]: the event log
 //! - [`sent`]: how far the spool files of other hosts are taken in
 //! - [`calls`]: what follows from it
+//! - [`whole`]: the same for calls of which nothing is there yet, thousands at a time
 //! - [`hold`]: which node works on what
 //! - [`outbox`]: notices, as they are written
 //! - [`delivery`]: their deliveries: leased, tried, recorded
@@ -48,6 +49,7 @@ pub mod sent;
 mod sqlite;
 pub mod standing;
 pub mod summary;
+pub mod whole;
 mod writer;
 
 use std::path::PathBuf;
@@ -239,6 +241,13 @@ impl Store {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.0.place.file().is_none()
+    }
+
+    /// Lets others write, for who writes one transaction after another: SQLite keeps no queue of who waits for its lock.
+    pub async fn let_others_write(&self) {
+        if !self.is_shared() {
+            tokio::time::sleep(sqlite::REST).await;
+        }
     }
 
     /// Hands `job` to the thread that writes: for jobs that make more than one transaction, or must answer

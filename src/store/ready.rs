@@ -35,7 +35,7 @@ impl QueryFragment<Sqlite> for Append<'_> {
         values! {
             pbx: Text, token: Text, kind: Text, feed: Text, uid: Text, linkedid: Text, root: Nullable<Text>,
             seq: Nullable<BigInt>, at_us: BigInt, timed: Bool, received_us: BigInt, channel: Text, facts: Text,
-            agi: Nullable<Text>,
+            agi: Nullable<Text>, call_id: Nullable<Text>, note: Nullable<Text>, settled: Bool,
         }
         out.push_sql(") ON CONFLICT DO NOTHING");
         Ok(())

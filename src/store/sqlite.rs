@@ -3,15 +3,23 @@
 use std::path::Path;
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection};
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 
 use super::db::{Access, Setting};
 use super::{Place, StoreError};
+use crate::clock::Stopwatch;
 
 /// How long a statement waits for another process that writes.
-const BUSY_MS: u32 = 5000;
+const BUSY: Duration = Duration::from_secs(5);
+
+/// How often a transaction that is to write looks whether another process is done, in milliseconds. SQLite's own patience
+/// looks ever more rarely, up to ten times a second: who writes one transaction after another would let nobody in.
+const LOOK_MS: u32 = 1;
+
+/// For how long a process that writes one transaction after another rests between two of them, so that others get in.
+pub(super) const REST: Duration = Duration::from_millis(2 * LOOK_MS as u64);
 
 /// How often, and how long apart, the change to WAL is tried: SQLite does not wait for that lock by itself.
 const WAL_TRIES: u32 = 250;
@@ -39,7 +47,7 @@ pub(super) fn open(path: &Path, access: Access) -> Result<SqliteConnection, Stor
         db.batch_execute(&sql).map_err(|e| failed(format!("{sql}: {e}")))
     };
     // First of all, so that everything after it waits instead of failing.
-    set(&mut db, format!("PRAGMA busy_timeout = {BUSY_MS}"))?;
+    set(&mut db, format!("PRAGMA busy_timeout = {}", BUSY.as_millis()))?;
     match access {
         Access::Read => set(&mut db, "PRAGMA query_only = ON".to_owned())?,
         Access::Write => {
@@ -47,9 +55,26 @@ pub(super) fn open(path: &Path, access: Access) -> Result<SqliteConnection, Stor
             set(&mut db, "PRAGMA synchronous = FULL".to_owned())?;
             set(&mut db, format!("PRAGMA wal_autocheckpoint = {WAL_LAST_RESORT}"))?;
             check_durable(&mut db, place())?;
+            set(&mut db, format!("PRAGMA busy_timeout = {LOOK_MS}"))?;
         }
     }
     Ok(db)
+}
+
+/// Begins a transaction that writes, as soon as no other process does.
+pub(super) fn begin(db: &mut SqliteConnection) -> QueryResult<()> {
+    let since = Stopwatch::start();
+    loop {
+        // The write lock is taken at once: a read in the transaction never has to become a write.
+        match AnsiTransactionManager::begin_transaction_sql(db, "BEGIN IMMEDIATE") {
+            Err(e) if since.elapsed() < BUSY && is_locked(&e) => {}
+            done => return done,
+        }
+    }
+}
+
+fn is_locked(error: &diesel::result::Error) -> bool {
+    error.to_string().contains("locked")
 }
 
 /// What a checkpoint found and did, in pages.
@@ -90,7 +115,7 @@ fn to_wal(db: &mut SqliteConnection) -> QueryResult<()> {
     let mut tries = 0;
     loop {
         match db.batch_execute("PRAGMA journal_mode = WAL") {
-            Err(e) if tries < WAL_TRIES && e.to_string().contains("locked") => {
+            Err(e) if tries < WAL_TRIES && is_locked(&e) => {
                 tries += 1;
                 std::thread::sleep(WAL_PAUSE);
             }

@@ -1,8 +1,9 @@
 //! Calls that Asterisk's own records tell, long after: appended and settled in one transaction.
 //!
-//! Nobody waits for an answer here, so the events of many calls go together: each call is folded once, and a commit is
-//! shared by hundreds. A portion is bounded all the same, and goes in the lane that lets every accept go first. What
-//! was taken in before is known by its tokens: whatever stopped an import, the next one goes on.
+//! Nobody waits for an answer here, so the events of many calls go together: each call is folded once, most of them
+//! ([`afresh`](super::afresh)) before the thread that writes has anything to do with them, and a commit is shared by
+//! hundreds. A portion is bounded all the same, and goes in the lane that lets every accept go first. What was taken in
+//! before is known by its tokens: whatever stopped an import, the next one goes on.
 //!
 //! A trial does all of it and undoes it, so that what it says is what would be done.
 
@@ -11,10 +12,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{Group, Policy, Recent, Terms, grouped, held, read, settle};
+use super::afresh::Portion;
+use super::{Group, Policy, Recent, Terms, count_idle, grouped, held, read, settle};
 use crate::call::note;
 use crate::event::Event;
 use crate::store::calls;
+use crate::store::whole::{self, Whole};
 use crate::store::{Db, Lane, Store, StoreError, Writer, ledger};
 
 /// Events in one transaction: on a slow disk too an accept waits for no more than a fraction of its time for it.
@@ -49,31 +52,56 @@ impl Tally {
     }
 }
 
-/// Takes in `records`, in portions of whole linkedids; with `trial` nothing stays written.
+/// Records that can be taken in.
+pub struct Ready(Vec<Portion>);
+
+/// Makes records ready to be taken in. This takes as long as to write them, and waits for nothing.
+#[must_use]
+pub fn ready(mut records: Vec<Event>, policy: &Policy, now: Timestamp) -> Ready {
+    records.sort_by(|a, b| (&a.pbx, &a.linkedid).cmp(&(&b.pbx, &b.linkedid)));
+    let mut portions = Vec::new();
+    let (mut linked, mut events) = (Vec::<Vec<Event>>::new(), 0);
+    for record in records {
+        let same =
+            |of: &[Event]| of.last().is_some_and(|o| o.pbx == record.pbx && o.linkedid == record.linkedid);
+        match linked.last_mut().filter(|of| same(of)) {
+            Some(of) => of.push(record),
+            None if events >= EVENTS_AT_ONCE => {
+                portions.push(Portion::of(std::mem::replace(&mut linked, vec![vec![record]]), policy, now));
+                events = 0;
+            }
+            None => linked.push(vec![record]),
+        }
+        events += 1;
+    }
+    portions.push(Portion::of(linked, policy, now));
+    Ready(portions)
+}
+
+/// Takes in records, in portions of whole linkedids; with `trial` nothing stays written.
 ///
 /// # Errors
 /// When the database refuses for a reason that will pass. What was taken in by then stays.
 pub async fn take_in(
     store: &Store,
     policy: &Policy,
-    mut records: Vec<Event>,
+    ready: Ready,
     now: Timestamp,
     trial: bool,
 ) -> Result<Tally, StoreError> {
-    records.sort_by(|a, b| (&a.pbx, &a.linkedid).cmp(&(&b.pbx, &b.linkedid)));
     let mut tally = Tally::default();
-    let mut rest = records.as_slice();
-    while let Some(last) = rest.get(rest.len().min(EVENTS_AT_ONCE).wrapping_sub(1)) {
-        let same = |event: &Event| (&event.pbx, &event.linkedid) <= (&last.pbx, &last.linkedid);
-        let (portion, left) = rest.split_at(rest.partition_point(same));
-        rest = left;
-        let (portion, policy) = (portion.to_vec(), policy.clone());
+    for portion in ready.0 {
+        let policy = policy.clone();
         let (answer, answered) = oneshot::channel();
         store.post(Lane::Settle, move |writer| {
             let job = Job { policy: &policy, now, trial };
-            let _ = answer.send(job.halves(writer, &portion));
+            // It goes back to be dropped, which takes a tenth of the time in which it is written.
+            let _ = answer.send((job.portion(writer, &portion), portion));
         })?;
-        tally.add(answered.await.unwrap_or(Err(StoreError::Stopped))?);
+        let (done, _portion) = answered.await.map_err(|_| StoreError::Stopped)?;
+        tally.add(done?);
+        // A server that takes calls meanwhile may be another process.
+        store.let_others_write().await;
     }
     Ok(tally)
 }
@@ -85,11 +113,29 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    fn portion(&self, writer: &mut Writer, portion: &Portion) -> Result<Tally, StoreError> {
+        let done = self.in_one(writer, |db| {
+            let Some((mut tally, left)) = self.write(db, &portion.ready)? else { return Ok(None) };
+            let left: Vec<&Event> = left.into_iter().flat_map(Whole::events).chain(&portion.others).collect();
+            tally.add(self.settle_all(db, &left)?);
+            Ok(Some(tally))
+        });
+        match done {
+            Ok(Some(tally)) => Ok(tally),
+            Err(e) if e.is_passing() => Err(e),
+            // Something was there, or is poisonous: all of it event by event.
+            Ok(None) | Err(_) => {
+                let all = portion.ready.iter().flat_map(Whole::events).chain(&portion.others);
+                self.halves(writer, &all.collect::<Vec<_>>())
+            }
+        }
+    }
+
     /// A portion that the database refuses is halved until what is poisonous stands alone.
-    fn halves(&self, writer: &mut Writer, portion: &[Event]) -> Result<Tally, StoreError> {
-        let e = match self.at_once(writer, portion) {
+    fn halves(&self, writer: &mut Writer, portion: &[&Event]) -> Result<Tally, StoreError> {
+        let e = match self.in_one(writer, |db| self.settle_all(db, portion).map(Some)) {
             Err(e) if !e.is_passing() => e,
-            done => return done,
+            done => return done.map(Option::unwrap_or_default),
         };
         if portion.len() < 2 {
             tracing::error!(error = %e, "a record is refused and left out");
@@ -101,11 +147,16 @@ impl Job<'_> {
         Ok(tally)
     }
 
-    fn at_once(&self, writer: &mut Writer, portion: &[Event]) -> Result<Tally, StoreError> {
-        let mut tally = Tally::default();
+    /// Works in one transaction, which stays where it comes to something and this is no trial.
+    fn in_one(
+        &self,
+        writer: &mut Writer,
+        work: impl FnOnce(&mut Db) -> Result<Option<Tally>, StoreError>,
+    ) -> Result<Option<Tally>, StoreError> {
+        let mut tally = None;
         let done = writer.tx("history", |db| {
-            tally = self.settle_all(db, portion)?;
-            if self.trial { Err(StoreError::Undone) } else { Ok(()) }
+            tally = work(db)?;
+            if self.trial || tally.is_none() { Err(StoreError::Undone) } else { Ok(()) }
         });
         match done {
             Ok(()) | Err(StoreError::Undone) => Ok(tally),
@@ -113,15 +164,33 @@ impl Job<'_> {
         }
     }
 
-    fn settle_all(&self, db: &mut Db, portion: &[Event]) -> Result<Tally, StoreError> {
+    /// Writes calls of which nothing is stored, and answers with the others. `None` where something was stored all the
+    /// same. While anything waits to be settled it may belong to any of them: then none is written.
+    fn write<'w>(
+        &self,
+        db: &mut Db,
+        ready: &'w [Whole],
+    ) -> Result<Option<(Tally, Vec<&'w Whole>)>, StoreError> {
+        if !ledger::unsettled(db, 1)?.is_empty() {
+            return Ok(Some((Tally::default(), ready.iter().collect())));
+        }
+        let (new, left) = whole::parted(db, ready)?;
+        if !whole::write(db, &new)? {
+            return Ok(None);
+        }
+        count_idle(new.iter().flat_map(|call| call.notes()));
+        Ok(Some((Tally { added: new.len(), ..Tally::default() }, left)))
+    }
+
+    fn settle_all(&self, db: &mut Db, portion: &[&Event]) -> Result<Tally, StoreError> {
         let before = ledger::unsettled(db, 1)?;
         let known_until = match before.first() {
             Some(waiting) => waiting.received()?.min(self.now),
             None => self.now,
         };
-        let fresh = ledger::append(db, &portion.iter().collect::<Vec<_>>())?;
+        let fresh = ledger::append(db, portion)?;
         let calls: BTreeSet<&str> = portion.iter().map(|event| event.linkedid.as_str()).collect();
-        let new = || portion.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(event, _)| event);
+        let new = || portion.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(event, _)| *event);
         let touched: BTreeSet<&str> = new().map(|event| event.linkedid.as_str()).collect();
         let mut tally = Tally { same: calls.len() - touched.len(), ..Tally::default() };
         let Some(pbx) = new().next().map(|event| event.pbx.clone()) else { return Ok(tally) };

@@ -4,10 +4,12 @@
 //! the dialplan told of the same calls: who called, who answered and the disposition are the same in each of them.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::super::server::{Server, count, output, plain_call, said};
+use super::super::server::{Server, calljournal, count, output, plain_call, said};
+use super::super::{database, texts};
 use super::{json, told};
 
 const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/records");
@@ -172,4 +174,116 @@ fn a_call_whose_telling_broke_off_is_told_to_its_end_and_one_that_was_told_whole
     let events = told(dir.path(), &["show", "1795390800.8", "--events"]);
     assert!(events.contains("no change: Asterisk's own record ends"), "{events}");
     assert_eq!(shown("1795394000.1")["answered_by"]["number"], "73512020318");
+}
+
+/// All that is written down of calls, but for what counts up, and for the call that stands in the way.
+fn rows(dir: &Path) -> Vec<String> {
+    let mut rows = Vec::new();
+    for (table, columns) in [
+        (
+            "events",
+            "pbx,token,kind,feed,uid,linkedid,root,seq,at_us,timed,channel,facts,agi,call_id,note,settled",
+        ),
+        ("members", "pbx,channel,call_id"),
+        (
+            "calls",
+            "id,pbx,linkedid,call_key,state,direction,org,trunk,src,src_name,dst,started_us,answered_us,ended_us,\
+             end_time_known,answered_by,disposition,hung_up_by,cause,wait_ms,talk_ms,abandoned,doc,due_us,told_print,\
+             corrections",
+        ),
+        (
+            "legs",
+            "call_id,n,uniqueid,channel,number,name,role,outcome,started_us,answered_us,ended_us,cause,ring_ms,talk_ms",
+        ),
+        (
+            "cdr",
+            "call_id,n,calldate,clid,src,dst,dcontext,channel,dstchannel,lastapp,lastdata,duration,billsec,disposition,\
+             amaflags,accountcode,uniqueid,userfield,peeraccount,linkedid,sequence,calldate_us",
+        ),
+        ("endings", "pbx,linkedid,notice_id"),
+        ("call_aliases", "alias,call_id"),
+        ("guests", "pbx,host,call_id"),
+        ("notices", "id,call_id,kind,body"),
+    ] {
+        let cells: Vec<String> =
+            columns.split(',').map(|name| format!("COALESCE(CAST({name} AS TEXT), '-')")).collect();
+        let sql = format!("SELECT '{table} ' || {} AS s FROM {table} ORDER BY 1", cells.join(" || ' ' || "));
+        rows.extend(texts(&mut database(dir), &sql));
+    }
+    rows.retain(|row| !row.contains("1500000000.1"));
+    rows
+}
+
+/// A call that waits to be settled, which has no part in any other: then none is written whole.
+fn let_one_wait(dir: &Path) {
+    let row =
+        "2017-07-14 02:40:00,one,1,2,from-internal,PJSIP/1,,Dial,3,2,ANSWERED,1500000000.1,1500000000.1";
+    std::fs::write(dir.join("waits.csv"), format!("{COLUMNS}\n{row}\n")).unwrap();
+    told(dir, &["import", "waits.csv", "--timezone", "UTC"]);
+    let of_one = "uid = '1500000000.1'";
+    let wait = format!(
+        "UPDATE events SET settled = FALSE, received_us = received_us + 3153600000000000 WHERE {of_one}"
+    );
+    diesel::RunQueryDsl::execute(diesel::sql_query(wait), &mut database(dir)).unwrap();
+}
+
+#[test]
+fn calls_that_are_written_whole_are_what_they_are_when_they_are_settled_event_by_event() {
+    for files in [
+        &["asterisk16"][..],
+        &["freepbx-on-22"],
+        &["asterisk22", "asterisk22-cel"],
+        &["asterisk22-cel", "asterisk22"],
+    ] {
+        let (whole, by_event) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let_one_wait(by_event.path());
+        for (dir, name) in
+            [whole.path(), by_event.path()].iter().flat_map(|dir| files.iter().map(move |name| (dir, name)))
+        {
+            told(dir, &["import", &record(name), "--timezone", "UTC"]);
+        }
+        let (whole, by_event) = (rows(whole.path()), rows(by_event.path()));
+        assert!(whole.len() > 100, "{}", whole.len());
+        for (one, other) in whole.iter().zip(&by_event) {
+            assert_eq!(one, other, "{files:?}");
+        }
+        assert_eq!(whole.len(), by_event.len());
+    }
+}
+
+/// Rows of as many calls, a minute apart.
+fn history(calls: i64) -> String {
+    let row = |n: i64| {
+        let second = 1_700_000_000 + n * 60;
+        let at = jiff::Timestamp::from_second(second).unwrap().strftime("%Y-%m-%d %H:%M:%S");
+        format!(
+            "{at},one,101,102,from-internal,PJSIP/101-{n},PJSIP/102-{n},Dial,30,27,ANSWERED,{second}.{n},{second}.{n}\n"
+        )
+    };
+    format!("{COLUMNS}\n") + &(0..calls).map(row).collect::<String>()
+}
+
+#[test]
+fn while_years_are_imported_a_server_beside_it_takes_calls_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    std::fs::write(dir.path().join("Master.csv"), history(20_000)).unwrap();
+    let mut import = calljournal(dir.path(), &["import", "Master.csv", "--timezone", "UTC"]);
+    let mut import = import.stdout(Stdio::null()).spawn().unwrap();
+    let begun = || count(dir.path(), "SELECT COUNT(*) AS n FROM calls") > 0;
+    while !begun() {
+        assert!(import.try_wait().unwrap().is_none(), "it is over already");
+    }
+    // Refused on a slow machine, perhaps, since the answer came late; written all the same.
+    let mut taken = 0;
+    for telling in (0..5).flat_map(|n| plain_call(n * 8, 1_795_390_800 + n)) {
+        taken += u32::from(telling.tell(server.agi));
+    }
+    assert!(import.try_wait().unwrap().is_none(), "it was over before the calls were told");
+    assert!(taken > 0, "none was taken in while the import wrote");
+    assert!(import.wait().unwrap().success());
+    assert_eq!(
+        count(dir.path(), "SELECT COUNT(*) AS n FROM calls WHERE started_us < 1790000000000000"),
+        20_000
+    );
 }
