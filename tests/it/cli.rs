@@ -6,6 +6,8 @@ mod calls;
 mod export;
 #[path = "cli/import.rs"]
 mod import;
+#[path = "cli/killed.rs"]
+mod killed;
 #[path = "cli/lost_day.rs"]
 mod lost_day;
 #[path = "cli/manual.rs"]
