@@ -96,6 +96,17 @@ statement! {
 }
 
 statement! {
+    // By the key of each: with `= ANY` it may be that all rows of the pbx are read.
+    Homes {
+        channels: Vec<&'a str> = Array<Text>,
+        pbx: &'a str = Text,
+    } answers (Text, Text),
+    "SELECT named.channel, home.call_id FROM unnest(?) AS named (channel)
+     CROSS JOIN LATERAL (SELECT call_id FROM members
+                         WHERE pbx = ? AND channel = named.channel COLLATE \"C\" LIMIT 1) AS home"
+}
+
+statement! {
     Lead {
         call: &'a str = Text,
         aliases: Vec<&'a str> = Array<Text>,

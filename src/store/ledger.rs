@@ -388,9 +388,10 @@ pub fn calls_with<'a>(
     pbx: &str,
     channels: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<(String, String)>, StoreError> {
-    let known = || members::table.filter(members::pbx.eq(pbx)).select((members::channel, members::call_id));
     match db {
         Db::Sqlite(c) => {
+            let known = members::table.filter(members::pbx.eq(pbx));
+            let known = || known.select((members::channel, members::call_id));
             let mut found = Vec::new();
             for channel in channels {
                 found.extend(known().filter(members::channel.eq(channel)).load::<(String, String)>(c)?);
@@ -399,7 +400,7 @@ pub fn calls_with<'a>(
         }
         Db::Postgres(c) => {
             let channels: Vec<&str> = channels.into_iter().collect();
-            Ok(known().filter(members::channel.eq_any(channels)).load(c)?)
+            Ok(bulk::Homes { channels, pbx }.load(c)?)
         }
     }
 }
