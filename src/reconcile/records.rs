@@ -64,7 +64,14 @@ impl Journal<'_> {
         let mut taken = Taken::default();
         let mut before = None;
         while let Some(portion) = portions.recv().await {
-            let Portion { mut events, rows, unreadable } = portion.with_context(|| name.clone())?;
+            let Portion { mut events, rows, unreadable } = match portion {
+                Ok(portion) => portion,
+                Err(broken) => {
+                    // What came before is read and waits to be written.
+                    self.written(before).await?;
+                    return Err(broken).with_context(|| name.clone());
+                }
+            };
             if let (0, Some(off)) = (taken.rows, shifted(&events)) {
                 bail!(
                     "the times of {name} are {off:#} off from the channels that they tell of: name the zone in which \

@@ -2,15 +2,15 @@
 //!
 //! A file with headings is read by them. One without, which is what Asterisk writes, is known by where its times are;
 //! what an administrator arranged otherwise is named column by column. A line that is no row costs itself alone, also
-//! where it opens a quote and never closes it.
+//! where it opens a quote and never closes it. What gzip compressed is read as well, from its beginning.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use csv_core::ReadRecordResult;
 use jiff::{SignedDuration, Timestamp};
 
+use super::packed::Text;
 use super::row::{Layout, Reading};
 use super::{Broken, Portion};
 
@@ -99,7 +99,7 @@ const CEL_CUSTOM: [&str; 20] = [
 
 /// A file of CSV, and how far it is read.
 pub struct Csv {
-    lines: BufReader<File>,
+    lines: Text,
     parser: csv_core::Reader,
     layout: Layout,
     /// Whether somebody said what the columns are: in headings, or when it was opened.
@@ -110,6 +110,8 @@ pub struct Csv {
     done: u64,
     /// What was written before is not wanted.
     passing: Option<Timestamp>,
+    /// Why there is no more behind the rows that were read.
+    broken: Option<Broken>,
 }
 
 impl Csv {
@@ -118,11 +120,9 @@ impl Csv {
     /// # Errors
     /// [`Broken`] where it cannot be read, or its columns are not known.
     pub fn open(path: &Path, columns: Option<&[String]>) -> Result<Csv, Broken> {
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
-        let mut lines = BufReader::new(file);
+        let (mut lines, length) = Text::open(path)?;
         let mut first = Vec::new();
-        lines.by_ref().take(LONGEST).read_until(b'\n', &mut first)?;
+        line(&mut lines, &mut first)?;
         let mark: &[u8] = "\u{feff}".as_bytes();
         let mut parser = csv_core::Reader::new();
         let texts = texts(&mut parser, first.strip_prefix(mark).unwrap_or(&first));
@@ -130,45 +130,58 @@ impl Csv {
         let layout = match columns {
             Some(columns) => Layout::of(columns),
             None if has_headings => Layout::of(&texts),
+            // Nobody has called since it was begun.
+            None if first.is_empty() => Layout::of(CDR_CSV),
             None => by_place(&texts),
         };
         let layout = layout.ok_or(Broken::Columns(texts.len()))?;
         let begin = if has_headings { first.len() as u64 } else { 0 };
-        lines.seek(SeekFrom::Start(begin))?;
+        if !has_headings {
+            lines.rewind()?;
+        }
         let is_told = has_headings || columns.is_some();
-        Ok(Csv { lines, parser, layout, is_told, begin, length, done: begin, passing: None })
+        Ok(Csv { lines, parser, layout, is_told, begin, length, done: begin, passing: None, broken: None })
     }
 
-    /// Passes over what was written more than a day before `since`, in a file whose rows come in the order of time.
+    /// Passes over what was written more than a day before `since`, in a file whose rows come in the order of time;
+    /// not in one that is compressed.
     pub fn pass_over(&mut self, since: Timestamp) {
-        self.passing = since.checked_sub(LONGEST_CALL).ok();
+        self.passing = since.checked_sub(LONGEST_CALL).ok().filter(|_| !self.lines.is_packed());
     }
 
     /// The next rows, `most` at most; `None` behind the last.
     ///
     /// # Errors
-    /// [`Broken::Read`].
+    /// [`Broken::Read`], or [`Broken::Packed`] behind the last row that could be unpacked.
     pub fn next(&mut self, most: usize, reading: &Reading) -> Result<Option<Portion>, Broken> {
         if let Some(since) = self.passing.take() {
             self.seek(since, reading)?;
         }
         let mut portion = Portion::default();
-        let mut line = Vec::new();
-        while portion.rows < most {
-            line.clear();
-            let read = self.lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
-            if read == 0 {
-                break;
-            }
+        let mut text = Vec::new();
+        while portion.rows < most && self.broken.is_none() {
+            let read = match line(&mut self.lines, &mut text) {
+                Ok(0) => break,
+                Ok(read) => read,
+                // Half a row is none.
+                Err(error) => {
+                    self.broken = Some(error);
+                    break;
+                }
+            };
             self.done += read as u64;
-            if line.trim_ascii().is_empty() {
+            if text.trim_ascii().is_empty() {
                 continue;
             }
-            let cells = cells(&mut self.parser, &line).unwrap_or_default();
+            let cells = cells(&mut self.parser, &text).unwrap_or_default();
             let cells: Vec<&[u8]> = cells.iter().map(Vec::as_slice).collect();
             portion.put(&self.layout, &cells, reading);
         }
-        Ok((portion.rows > 0).then_some(portion))
+        self.done = self.lines.unpacked().unwrap_or(self.done);
+        match self.broken.take_if(|_| portion.rows == 0) {
+            Some(broken) => Err(broken),
+            None => Ok((portion.rows > 0).then_some(portion)),
+        }
     }
 
     /// Goes to the rows of `since` by halves, as one finds a word in a dictionary: in a file of gigabytes it takes a
@@ -182,15 +195,15 @@ impl Csv {
                 _ => behind = middle,
             }
         }
-        self.lines.seek(SeekFrom::Start(before))?;
+        self.lines.seek(before)?;
         if !self.is_told && before > self.begin {
             // Asterisk may have been told to write more columns since the file was begun.
-            let mut line = Vec::new();
-            self.lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
-            if let Some(layout) = by_place(&texts(&mut self.parser, &line)) {
+            let mut text = Vec::new();
+            line(&mut self.lines, &mut text)?;
+            if let Some(layout) = by_place(&texts(&mut self.parser, &text)) {
                 self.layout = layout;
             }
-            self.lines.seek(SeekFrom::Start(before))?;
+            self.lines.seek(before)?;
         }
         self.done = before;
         Ok(())
@@ -203,18 +216,17 @@ impl Csv {
         until: u64,
         reading: &Reading,
     ) -> Result<Option<(u64, Timestamp)>, Broken> {
-        self.lines.seek(SeekFrom::Start(from))?;
-        let mut line = Vec::new();
+        self.lines.seek(from)?;
+        let mut text = Vec::new();
         let mut place = from;
         for looked in 0..LOOKED_AT {
-            line.clear();
-            let read = self.lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
+            let read = line(&mut self.lines, &mut text)?;
             if read == 0 || place >= until {
                 break;
             }
             // The first is the rest of a row.
             if looked > 0 {
-                let cells = cells(&mut self.parser, &line).unwrap_or_default();
+                let cells = cells(&mut self.parser, &text).unwrap_or_default();
                 let cells: Vec<&[u8]> = cells.iter().map(Vec::as_slice).collect();
                 if let Ok(event) = self.layout.event(&cells, reading) {
                     let end =
@@ -231,6 +243,15 @@ impl Csv {
     pub fn progress(&self) -> (u64, u64) {
         (self.done.min(self.length), self.length)
     }
+}
+
+/// The next line, of at most [`LONGEST`] bytes, in place of what is in `into`; answers with its length.
+fn line(lines: &mut Text, into: &mut Vec<u8>) -> Result<usize, Broken> {
+    into.clear();
+    let read = lines.by_ref().take(LONGEST).read_until(b'\n', into);
+    read.map_err(
+        |error: io::Error| if lines.is_packed() { Broken::Packed(error) } else { Broken::Read(error) },
+    )
 }
 
 /// The layout of a file that has no headings.
@@ -362,5 +383,45 @@ mod tests {
         csv.pass_over(Timestamp::from_second(FIRST + 9999 * 60).unwrap());
         let portion = csv.next(10, &reading).unwrap().unwrap();
         assert!(portion.events.iter().all(|event| !event.uid.starts_with("cdr-")));
+    }
+
+    #[test]
+    fn a_file_that_was_just_begun_has_no_rows_and_is_not_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Master.csv");
+        for empty in [Vec::new(), super::super::packed::tests::packed(b"")] {
+            std::fs::write(&path, empty).unwrap();
+            assert_eq!(read(&path, FIRST).0, Vec::<i64>::new());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_compressed_has_the_same_rows_and_one_that_is_cut_those_before_the_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Master.csv.1.gz");
+        let text: String = (0..10_000).map(row).collect();
+        let packed = super::super::packed::tests::packed(text.as_bytes());
+        std::fs::write(&path, &packed).unwrap();
+        // From its beginning, whatever is wanted of it.
+        let all: Vec<i64> = (0..10_000).collect();
+        assert_eq!(read(&path, FIRST + 9999 * 60).0, all);
+        let headed = format!("{}\n{}", CDR_CSV.join(","), text);
+        std::fs::write(&path, super::super::packed::tests::packed(headed.as_bytes())).unwrap();
+        assert_eq!(read(&path, FIRST).0, all);
+
+        std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+        let mut csv = Csv::open(&path, None).unwrap();
+        let reading =
+            Reading { pbx: "a".into(), zone: TimeZone::UTC, at: Timestamp::from_second(FIRST * 2).unwrap() };
+        let mut rows = 0;
+        let error = loop {
+            match csv.next(1000, &reading) {
+                Ok(portion) => rows += portion.expect("it ends as if it were whole").rows,
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!((3000..7000).contains(&rows), "{rows} rows before the cut");
+        assert!(error.contains("cannot be unpacked to its end"), "{error}");
+        assert_eq!(csv.progress().0, csv.progress().1);
     }
 }

@@ -3,6 +3,7 @@
 //! - [`row`]: a row by the names of its columns, to an event (pure)
 //! - [`rotated`]: a file that was put aside, and the one that was begun in its place
 //! - [`file`]: `Master.csv`, `cel-custom` and whatever else is CSV
+//! - `packed`: the same, compressed
 //! - [`database`]: the tables `cdr` and `cel`, in whatever database Asterisk was told to write to
 //! - [`charset`]: text that went into it over a connection which called itself latin1
 //! - [`Source`]: which of them, from what was typed
@@ -12,6 +13,7 @@
 mod charset;
 pub mod database;
 pub mod file;
+mod packed;
 pub mod rotated;
 pub mod row;
 
@@ -55,6 +57,12 @@ pub enum Broken {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] std::io::Error),
+    /// It is compressed, and not as it should be.
+    #[error(
+        "it is compressed and cannot be unpacked to its end ({0}): what came before counts; if it is still being \
+         compressed, try again, else `gzip -t` says the same"
+    )]
+    Packed(std::io::Error),
     /// Its columns are none of the arrangements that Asterisk has by itself.
     #[error(
         "its {0} columns are arranged in no way that is known: name them in their order, as in \

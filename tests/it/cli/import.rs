@@ -123,6 +123,59 @@ fn a_trial_says_what_would_be_done_and_does_nothing() {
     assert!(!nowhere.path().join("calljournal.db").exists());
 }
 
+/// What logrotate has gzip do.
+fn gzip(file: &Path) -> PathBuf {
+    assert!(std::process::Command::new("gzip").arg("-9").arg(file).status().unwrap().success());
+    PathBuf::from(format!("{}.gz", file.display()))
+}
+
+#[test]
+fn what_logrotate_compressed_is_read_and_what_is_cut_short_is_told_with_what_came_before_it_taken_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let aside = dir.path().join("Master.csv.1");
+    std::fs::copy(record("asterisk16"), &aside).unwrap();
+    let packed = gzip(&aside);
+    let whole = std::fs::read(&packed).unwrap();
+    // While it is still being written.
+    std::fs::write(&packed, &whole[..whole.len() * 2 / 3]).unwrap();
+    let cut = output(dir.path(), &["import", "Master.csv.1.gz", "--timezone", "UTC"]);
+    assert!(!cut.status.success(), "{}", said(&cut));
+    assert!(
+        said(&cut).contains("Master.csv.1.gz: it is compressed and cannot be unpacked"),
+        "{}",
+        said(&cut)
+    );
+    let before = count(dir.path(), "SELECT COUNT(*) AS n FROM calls");
+    assert!((1..55).contains(&before), "{before} calls");
+    std::fs::write(&packed, [&[0x1f, 0x8b][..], &[0xff; 500]].concat()).unwrap();
+    let garbage = output(dir.path(), &["import", "Master.csv.1.gz"]);
+    assert!(!garbage.status.success() && said(&garbage).contains("cannot be unpacked"), "{}", said(&garbage));
+    std::fs::write(&packed, &whole).unwrap();
+    told(dir.path(), &["import", "Master.csv.1.gz", "--timezone", "UTC"]);
+    assert_eq!(calls(dir.path()), std::fs::read_to_string(format!("{RECORDS}/asterisk16.txt")).unwrap());
+}
+
+#[test]
+fn reconcile_finds_what_was_put_aside_and_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let aside = dir.path().join("Master.csv-20261125");
+    std::fs::copy(record("asterisk16"), &aside).unwrap();
+    gzip(&aside);
+    // The new one holds nothing yet.
+    std::fs::write(dir.path().join("Master.csv"), "").unwrap();
+    let source = "[{ source = \"Master.csv\", timezone = \"UTC\" }]";
+    let reconcile = || {
+        let mut command =
+            calljournal(dir.path(), &["reconcile", "--since", "2000-01-01", "--format", "json"]);
+        let output = command.env("CALLJOURNAL_RECONCILE", source).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["total"].clone()
+    };
+    assert_eq!(reconcile()["added"], 55);
+    let again = reconcile();
+    assert_eq!((&again["added"], &again["same"]), (&Value::from(0), &Value::from(55)), "{again}");
+}
+
 const COLUMNS: &str =
     "start,clid,src,dst,dcontext,channel,dstchannel,lastapp,duration,billsec,disposition,uniqueid,linkedid";
 
