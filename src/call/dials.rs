@@ -147,15 +147,14 @@ pub(super) fn unheard(parts: &mut Parts) {
     untold_answers(parts);
 }
 
-/// A phone that was up when it ended had been picked up, also where nobody told: by a `Queue()` without its answer's
-/// subroutine. Since when follows from the first that was hung up for it (cause 26); of one that rang alone the whole
-/// time counts as talking.
+/// A phone that was up when it ended had been picked up, also where nobody told, or a list of AMI's some time later: by a
+/// `Queue()` without its answer's subroutine. Since when follows from the first that was hung up for it (cause 26); of one that rang alone the whole
+/// time counts as talking, or that since the list.
 fn untold_answers(parts: &mut Parts) {
     let untold = |p: &Part| {
         p.role == Some(Role::Called)
             && p.rang.is_some()
-            && p.answered.is_none()
-            && p.farewell.up
+            && (p.answered.is_none() && p.farewell.up || p.by_ami.answered_before)
             && !p.is_plumbing()
     };
     if !parts.list.iter().any(untold) {
@@ -168,9 +167,9 @@ fn untold_answers(parts: &mut Parts) {
     }
     for part in parts.list.iter_mut().filter(|part| untold(part)) {
         let rivals = lost.get(part.caller.as_deref().unwrap_or_default());
-        let until = part.ended.unwrap_or(Timestamp::MAX);
+        let until = part.answered.or(part.ended).unwrap_or(Timestamp::MAX);
         let ends = rivals.into_iter().flatten().filter(|at| (part.started..=until).contains(at));
-        part.answered = Some(ends.min().copied().unwrap_or(part.started));
+        part.answered = Some(ends.min().copied().or(part.answered).unwrap_or(part.started));
     }
 }
 
@@ -276,7 +275,7 @@ fn unknown_winner<'r>(parts: &mut Parts, dial: &Dial, result: &'r Outcomes) -> O
     let (channel, at) = result.winner.as_ref()?;
     if let Some(known) = parts.list.iter_mut().find(|part| part.channel == *channel) {
         if known.by_ami.answered_before {
-            known.answered = Some(*at);
+            (known.answered, known.by_ami.answered_before) = (Some(*at), false);
         }
         known.answered.get_or_insert(*at);
         // Who picks up what rings at another's phone was not rung himself.

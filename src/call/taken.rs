@@ -67,7 +67,8 @@ pub(super) fn arrange(parts: &mut Parts) {
         let known = floor.picked_up(part).or_else(|| floor.taken_back(part));
         known.or_else(|| floor.went_back(part)).or_else(|| floor.gave_up(part))
     };
-    let taken: Vec<Taken> = parts.list.iter().filter(concerned).filter_map(taken).collect();
+    let mut taken: Vec<Taken> = parts.list.iter().filter(concerned).filter_map(taken).collect();
+    drop_what_was_missed(&mut taken);
     for one in &taken {
         match one {
             Taken::Ringing { from: Some(from), .. } => {
@@ -86,6 +87,23 @@ pub(super) fn arrange(parts: &mut Parts) {
         }
     }
     parts.taken = taken;
+}
+
+/// AMI, which saw somebody being parked and not that he was taken back, says at his end that he is parked still.
+fn drop_what_was_missed(taken: &mut Vec<Taken>) {
+    let back: Vec<(String, Option<Timestamp>)> = taken
+        .iter()
+        .filter_map(|one| match one {
+            Taken::Parked(parking) if parking.by.is_some() => Some((parking.who.clone(), parking.until)),
+            _ => None,
+        })
+        .collect();
+    taken.retain(|one| match one {
+        Taken::Parked(Parking { who, since, back: Back::GaveUp, .. }) => {
+            back.iter().all(|(taken, until)| taken != who || until.is_none_or(|until| *since > until))
+        }
+        _ => true,
+    });
 }
 
 /// Who was called by whom.

@@ -409,4 +409,18 @@ mod tests {
         assert_eq!(fold(&both, &Numbering::default()).unwrap().call, alone);
         assert_eq!(alone.steps.len(), 1, "a pickup: {:?}", alone.steps);
     }
+
+    #[test]
+    fn a_phone_that_a_list_found_picked_up_was_so_when_those_beside_it_were_hung_up_for_it() {
+        let dialplan = Told::default().comes_in().rings(0.1, 1, "101").rings(0.1, 2, "102");
+        let dialplan = dialplan
+            .ends(1.3, 1, "101", "cause=26")
+            .ends(4.0, 2, "102", "cause=16,state=Up")
+            .ends(4.0, 0, "trunk", "cause=16,hangupsource=PJSIP/trunk-00000000");
+        let alone = dialplan.fold().call;
+        let answered = listed(&Told::default().answers(1.7, 2, "102"), 1.7);
+        let both: Vec<Event> = dialplan.events().iter().cloned().chain(answered).collect();
+        assert_eq!(fold(&both, &Numbering::default()).unwrap().call, alone);
+        assert_eq!(alone.talk_ms, 2700);
+    }
 }

@@ -76,6 +76,8 @@ pub struct Truth {
     pub talks: Vec<Talk>,
     /// All the time that people talked, over every transfer; microseconds.
     pub talked: i64,
+    /// The same as it may be known, too, where nobody else than the caller's channel can be sure to tell.
+    pub by_caller: Option<Box<Truth>>,
     /// All of the call's rows.
     pub rows: Vec<Row>,
 }
@@ -175,6 +177,13 @@ impl Truth {
             leg.answered = Some(leg.started);
             leg.invited = None;
         }
+    }
+
+    /// The phones tell where AMI happens to be there: each is known as it was, or as the caller's channel has it.
+    pub fn seen_by_the_caller_at_times(&mut self) {
+        let mut seen = self.clone();
+        seen.seen_by_the_caller();
+        self.by_caller = Some(Box::new(seen));
     }
 
     /// The time of the first row of this kind on this channel's call.
@@ -289,6 +298,7 @@ fn whole_call(rows: &[Row]) -> Option<Truth> {
             .filter_map(|row| row.says("pickup_channel"))
             .map(|c| number(c).to_owned())
             .collect(),
+        by_caller: None,
         talked: talks.iter().map(|talk| talk.until - talk.from).sum(),
         talks,
         linkedids,

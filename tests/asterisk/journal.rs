@@ -1,6 +1,6 @@
 //! The program under test, from outside: its configuration file, `serve`, `calls --json` and `show --json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -36,6 +36,7 @@ name = "the second line out"
 pub struct Journal {
     config: PathBuf,
     log: PathBuf,
+    spool: PathBuf,
     http: u16,
     /// Where Asterisk reaches it: `127.0.0.1:port`.
     pub agi: String,
@@ -60,6 +61,7 @@ impl Journal {
         Ok(Journal {
             config,
             log: directory.join("calljournal.log"),
+            spool: spool.to_owned(),
             http,
             agi: format!("127.0.0.1:{agi}"),
             process: None,
@@ -84,6 +86,15 @@ impl Journal {
         );
         let mut file = fs::File::options().append(true).open(&self.config)?;
         file.write_all(source.as_bytes()).context("adding to the configuration")
+    }
+
+    /// How many events of the calls of these linkedids on `pbx` the dialplan wrote down itself: they had no answer in time.
+    pub fn late(&self, pbx: &str, linkedids: &BTreeSet<String>) -> usize {
+        let files = fs::read_dir(&self.spool).into_iter().flatten().flatten();
+        let of_pbx = files.filter(|file| file.file_name().to_string_lossy().starts_with(&format!("{pbx}-")));
+        let text: String = of_pbx.filter_map(|file| fs::read_to_string(file.path()).ok()).collect();
+        let is_of_it = |line: &&str| linkedids.iter().any(|lid| line.contains(&format!(",lid={lid},")));
+        text.lines().filter(is_of_it).count()
     }
 
     /// What `reconcile` says that it did.

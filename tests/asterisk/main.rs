@@ -285,7 +285,11 @@ impl Stage {
     fn play(&self, scenario: &Scenario, pbx: &Pbx) -> Result<Played> {
         println!("{:<8} {}", pbx.version, scenario.name);
         // AMI tells of the phones, however few of them the dialplan hooks.
-        let hooks = if self.told_by.by_ami() { Hooks::Everybodys } else { scenario.hooks };
+        let hooks = match scenario.hooks {
+            Hooks::Callers if self.told_by.is_cut() => Hooks::CallersAndAmiAtTimes,
+            _ if self.told_by.by_ami() => Hooks::Everybodys,
+            hooks => hooks,
+        };
         let scenario = Scenario { hooks, ..*scenario };
         scenario.play(pbx, self.directory.join("phones").join(&pbx.name).join(scenario.name))
     }

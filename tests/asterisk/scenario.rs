@@ -80,6 +80,8 @@ pub enum Hooks {
     Everybodys,
     /// What the phones did is known from what Dial left behind.
     Callers,
+    /// That, and at times AMI tells of the phones.
+    CallersAndAmiAtTimes,
 }
 
 /// The Asterisks that play a call.
@@ -603,8 +605,10 @@ impl Scenario {
         for (_, trunk) in FAR_ENDS {
             truth.dialled(trunk, self.dialled);
         }
-        if self.hooks == Hooks::Callers {
-            truth.seen_by_the_caller();
+        match self.hooks {
+            Hooks::Everybodys => {}
+            Hooks::Callers => truth.seen_by_the_caller(),
+            Hooks::CallersAndAmiAtTimes => truth.seen_by_the_caller_at_times(),
         }
         Ok(Played { truth, caller, phones })
     }

@@ -56,11 +56,15 @@ impl Translator {
             self.bridges.entry(bridge.to_owned()).or_default().push(uid.clone());
         }
         let Some(channel) = self.channels.get_mut(&uid) else { return Vec::new() };
-        if is_plumbing(&channel.name) {
-            return Vec::new();
-        }
         let called =
             channel.dialled.is_some() || message.get("Application").is_some_and(|a| a.starts_with("App"));
+        if is_plumbing(&channel.name) {
+            // What was dialled is none that Asterisk made for a consultation.
+            if called && channel.dialled.is_none() {
+                channel.dialled = Some(Some(channel.linkedid.clone()));
+            }
+            return Vec::new();
+        }
         let mut events = Vec::new();
         if !known && called {
             let linkedid = Some(channel.linkedid.clone()).filter(|lid| *lid != uid);
@@ -68,6 +72,8 @@ impl Translator {
             let facts = vec![("caller", linkedid), ("num", text(message, "CallerIDNum"))];
             events.extend(self.told(Told::new(Kind::Ring, &uid, facts), born));
         } else if !known {
+            // Its linkedid may be that of whom it was put through to since: it began as a call of its own.
+            channel.root.clone_from(&uid);
             let facts = self.beginning(message);
             events.extend(self.told(Told::new(Kind::Start, &uid, facts), born));
         }
@@ -145,6 +151,15 @@ mod tests {
             "1.1-ami-start",
             "the name that the event itself would have had"
         );
+    }
+
+    #[test]
+    fn who_came_in_began_a_call_of_his_own_whomever_he_was_put_through_to_since() {
+        let caller = caller("00:00:40");
+        let moved =
+            caller.fields().filter(|(name, _)| *name != "Linkedid").chain([("Linkedid", "0.9")]).collect();
+        let events = Translator::new("p").compare(&listed(vec![moved]), arrived(101));
+        assert_eq!((events[0].linkedid.as_str(), events[0].root.as_deref()), ("0.9", Some("1.1")));
     }
 
     #[test]
