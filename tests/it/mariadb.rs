@@ -60,6 +60,8 @@ impl Server {
         let data = format!("--datadir={}", dir.join("data").display());
         let made = Command::new(install)
             .args(["--no-defaults", &data, "--auth-root-authentication-method=normal", "--skip-test-db"])
+            // A machine may know no name of its own, and none is needed here.
+            .arg("--force")
             .args(user)
             .output()
             .unwrap();
