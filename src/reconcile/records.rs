@@ -64,7 +64,7 @@ impl Journal<'_> {
         let mut taken = Taken::default();
         let mut before = None;
         while let Some(portion) = portions.recv().await {
-            let Portion { mut events, rows, unreadable } = match portion {
+            let Portion { mut events, rows, unreadable, .. } = match portion {
                 Ok(portion) => portion,
                 Err(broken) => {
                     // What came before is read and waits to be written.

@@ -175,6 +175,7 @@ fn from_files(files: &[&str]) -> (Vec<Value>, i64) {
 fn comes_to_what_its_files_come_to(url: &str) {
     let ((both, rows), (alone, _)) = (from_files(&[&cel(), &cdr()]), from_files(&[&cdr()]));
     assert!(both.len() == 27 && both != alone, "{} calls", both.len());
+    assert_eq!(rows, 659, "each row is an event");
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     assert!(output(dir, &["migrate"]).status.success());

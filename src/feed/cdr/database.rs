@@ -22,7 +22,7 @@ struct Table {
     rows: Rows,
     layout: Layout,
     /// What is read and not yet taken.
-    ahead: VecDeque<Result<Event, Unreadable>>,
+    ahead: VecDeque<(Result<Event, Unreadable>, u64)>,
 }
 
 impl Tables {
@@ -60,11 +60,12 @@ impl Tables {
                 table.fill(reading)?;
             }
             // A row without a time goes first: it keeps nobody waiting.
-            let at = |table: &Table| table.ahead.front().map(|row| row.as_ref().ok().map(|event| event.at));
+            let at =
+                |table: &Table| table.ahead.front().map(|(row, _)| row.as_ref().ok().map(|event| event.at));
             let next =
                 self.0.iter_mut().filter(|table| !table.ahead.is_empty()).min_by_key(|table| at(table));
             match next.and_then(|table| table.ahead.pop_front()) {
-                Some(row) => portion.count(row),
+                Some((row, more)) => portion.count(row, more),
                 None => break,
             }
         }
@@ -110,7 +111,7 @@ impl Table {
                 let cells: Vec<Vec<u8>> =
                     row.into_iter().map(|cell| mended(cell.unwrap_or_default())).collect();
                 let cells: Vec<&[u8]> = cells.iter().map(Vec::as_slice).collect();
-                self.ahead.push_back(self.layout.event(&cells, reading));
+                self.ahead.push_back((self.layout.event(&cells, reading), self.layout.more(&cells)));
             }
         }
         Ok(())

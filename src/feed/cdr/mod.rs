@@ -17,13 +17,14 @@ mod packed;
 pub mod rotated;
 pub mod row;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::event::Event;
+use crate::event::{Event, Token};
 use row::{Layout, Reading, Unreadable};
 
 /// Rows that were read.
@@ -35,17 +36,32 @@ pub struct Portion {
     pub rows: usize,
     /// How many of them are no events.
     pub unreadable: usize,
+    /// What else the rows say that have one token.
+    alike: HashMap<Token, Vec<u64>>,
 }
 
 impl Portion {
     fn put(&mut self, layout: &Layout, cells: &[&[u8]], reading: &Reading) {
-        self.count(layout.event(cells, reading));
+        self.count(layout.event(cells, reading), layout.more(cells));
     }
 
-    fn count(&mut self, read: Result<Event, Unreadable>) {
+    /// A row, and a print of what it says beside what its token comes from. Two rows that differ in that alone are two: a
+    /// phone's keys of one second, a channel that goes from one bridge to the next. The first of them has the token, which
+    /// is that of any row by itself, and the next ones have theirs by their place.
+    fn count(&mut self, read: Result<Event, Unreadable>, more: u64) {
         self.rows += 1;
         match read {
-            Ok(event) => self.events.push(event),
+            Ok(mut event) => {
+                let alike = self.alike.entry(event.token.clone()).or_default();
+                let place = alike.iter().position(|known| *known == more).unwrap_or(alike.len());
+                if place == alike.len() {
+                    alike.push(more);
+                }
+                if place > 0 {
+                    event.token = row::next_of(&event.token, place + 1);
+                }
+                self.events.push(event);
+            }
             Err(_) => self.unreadable += 1,
         }
     }
@@ -191,8 +207,41 @@ pub fn shifted(events: &[Event]) -> Option<SignedDuration> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
+
+    /// The tokens of rows of CEL that have these times and say this beside it.
+    fn tokens(rows: &[(&str, &str)]) -> Vec<String> {
+        let layout =
+            Layout::of(["eventtype", "eventtime", "channame", "uniqueid", "linkedid", "extra"]).unwrap();
+        let at = Timestamp::from_second(1_795_652_800).unwrap();
+        let reading = Reading { pbx: "a".into(), zone: TimeZone::UTC, at };
+        let mut portion = Portion::default();
+        for (time, extra) in rows {
+            let cells = ["DTMF", *time, "PJSIP/101-43", "1795652718.67", "1795652718.66", *extra];
+            portion.put(&layout, &cells.map(str::as_bytes), &reading);
+        }
+        portion.events.iter().map(|event| event.token.to_string()).collect()
+    }
+
+    #[test]
+    fn rows_of_one_channel_in_one_second_that_say_something_else_are_two_events() {
+        let (star, three) = ("{\"digit\":\"*\"}", "{\"digit\":\"3\"}");
+        let told = tokens(&[("1795652720.419122", star), ("1795652720.627166", three)]);
+        let [first, second] = &told[..] else { panic!("{told:?}") };
+        assert_ne!(first, second);
+        // The same from a database, which has no fraction; and the first one twice.
+        assert_eq!(
+            tokens(&[("1795652720", star), ("1795652720", three), ("1795652720", star)]),
+            [first.clone(), second.clone(), first.clone()]
+        );
+        // Each by itself is what it was when it was read before.
+        assert_eq!(tokens(&[("1795652720.627166", three)]), std::slice::from_ref(first));
+        assert_eq!(tokens(&[("1795652720", ""), ("1795652720", "")]), [first.clone(), first.clone()]);
+    }
 
     #[test]
     fn a_url_is_shown_without_user_password_and_parameters() {

@@ -135,6 +135,15 @@ impl Layout {
         Some(Layout { sort, places, width })
     }
 
+    /// A print of what a row of CEL says beside what its token comes from, and backends write alike; 0 of any other.
+    pub(super) fn more(&self, cells: &[&[u8]]) -> u64 {
+        let extra = self.places.get("extra").filter(|_| self.sort == Sort::Cel);
+        let extra = extra.and_then(|place| cells.get(*place)).filter(|extra| !extra.is_empty());
+        extra.map_or(0, |extra| {
+            Sha256::digest(extra).iter().take(8).fold(0, |all, b| all << 8 | u64::from(*b))
+        })
+    }
+
     /// How many columns there are.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -483,6 +492,11 @@ fn hash(parts: &[&str]) -> String {
 fn made_up(start: Timestamp, hash: &str) -> String {
     let serial = u32::from_str_radix(hash.get(..8).unwrap_or("0"), 16).unwrap_or_default();
     format!("cdr-{}.{serial}", start.as_second())
+}
+
+/// The token of the `nth` row, from 2, of those that have `token`.
+pub(super) fn next_of(token: &Token, nth: usize) -> Token {
+    Token::try_from(format!("{token}-{nth}")).unwrap_or_else(|_| token.clone())
 }
 
 fn token(sort: &str, uid: &str, rank: &str, hash: &str) -> Token {
