@@ -24,11 +24,13 @@ const SLACK: Duration = Duration::from_millis(1500);
 
 /// Plays two calls for each kind of dead server; answers with how long each of them waited.
 pub fn tried(pbx: &Pbx, journal: &Journal, logs: &Path) -> Result<String> {
-    let hole = BlackHole::dig()?;
+    let (hole, other) = (BlackHole::dig()?, BlackHole::dig()?);
     let (refuses, silent) = (format!("127.0.0.1:{}", free_port()?), hole.address.to_string());
+    let both_silent = vec![silent.clone(), other.address.to_string(), journal.agi.clone()];
     let mut kinds = vec![
         ("one refuses", vec![refuses.clone(), journal.agi.clone()], Duration::ZERO),
         ("one does not answer", vec![silent.clone(), journal.agi.clone()], TIME_OUT),
+        ("two do not answer", both_silent, 2 * TIME_OUT),
     ];
     match relay(&journal.agi) {
         Ok(six) => {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -61,6 +62,11 @@ pub fn brought_back(
     }
     ensure!(lines >= 8, "the dialplan wrote {lines} lines, so the calls were not lost");
     thread::sleep(YOUNG);
+    // At midnight logrotate comes.
+    let aside = pbx.cdr().with_extension("csv.1");
+    fs::rename(pbx.cdr(), &aside)?;
+    ensure!(Command::new("gzip").arg(&aside).status()?.success(), "gzip failed");
+    fs::write(pbx.cdr(), "")?;
 
     journal.reconcile_with(&pbx.name, &pbx.cdr(), "")?;
     let by_cdr = journal.reconcile()?;

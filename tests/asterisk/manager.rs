@@ -35,7 +35,7 @@ pub fn tried(pbx: &Pbx, directory: &Path, webhook: &str) -> Result<String> {
         ),
         ("calljournal", "only-for-tests", closed, "is away: Connection refused", "manager show settings"),
     ];
-    let mut seen = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
     for (user, secret, port, what, todo) in kinds {
         let (well, text) = checked(&mut journal, &pbx.name, user, secret, port)?;
         ensure!(well == (what == "AMI at"), "{user} with {secret} at {port}: {text}");
@@ -45,9 +45,9 @@ pub fn tried(pbx: &Pbx, directory: &Path, webhook: &str) -> Result<String> {
     }
     journal.start()?;
     pbx.point_to(&journal.agi)?;
-    let heard = unheard(pbx, &mut journal, directory);
+    let heard = unheard(pbx, &mut journal, directory).and_then(|()| misnamed(pbx, &mut journal, directory));
     journal.stop()?;
-    heard?;
+    seen.push(heard?);
     Ok(format!("said: {}", seen.join(" · ")))
 }
 
@@ -60,6 +60,29 @@ fn checked(journal: &mut Journal, pbx: &str, user: &str, secret: &str, port: u16
         ),
     );
     journal.check()
+}
+
+/// Another name than the dialplan sends: both tell of the same channels, and nobody could know without being told.
+fn misnamed(pbx: &Pbx, journal: &mut Journal, directory: &Path) -> Result<&'static str> {
+    let (well, text) = checked(journal, "misspelt", "calljournal", "only-for-tests", pbx.ami)?;
+    ensure!(well && !text.contains("misspelt"), "before any call: {text}");
+    journal.stop()?;
+    journal.start()?;
+    // Two channels each.
+    other_call(pbx, directory)?;
+    other_call(pbx, directory)?;
+    let todo = format!("write under its [[ami]]:  pbx = \"{}\"", pbx.name);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !journal.check()?.1.contains(&todo) {
+        ensure!(
+            Instant::now() < deadline,
+            "AMI goes by another name, and `check` says: {}",
+            journal.check()?.1
+        );
+        thread::sleep(Duration::from_millis(500));
+    }
+    ensure!(journal.log_text().contains("each call is there twice"), "the log says nothing of it");
+    Ok("each of its calls is there twice")
 }
 
 /// A user who may ask and not hear passes, until calls went by of which he told nothing.
