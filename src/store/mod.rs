@@ -54,6 +54,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use tokio::sync::{Semaphore, oneshot};
@@ -244,9 +245,10 @@ impl Store {
     }
 
     /// Lets others write, for who writes one transaction after another: SQLite keeps no queue of who waits for its lock.
-    pub async fn let_others_write(&self) {
+    /// The last one `took` so long; on a busy machine whoever waits needs longer too to see that the lock is free.
+    pub async fn let_others_write(&self, took: Duration) {
         if !self.is_shared() {
-            tokio::time::sleep(sqlite::REST).await;
+            tokio::time::sleep(sqlite::REST.max(took / 8)).await;
         }
     }
 

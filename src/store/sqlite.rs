@@ -18,7 +18,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// looks ever more rarely, up to ten times a second: who writes one transaction after another would let nobody in.
 const LOOK_MS: u32 = 1;
 
-/// For how long a process that writes one transaction after another rests between two of them, so that others get in.
+/// For how long a process that writes one transaction after another rests between two of them at least, so that others
+/// get in.
 pub(super) const REST: Duration = Duration::from_millis(2 * LOOK_MS as u64);
 
 /// How often, and how long apart, the change to WAL is tried: SQLite does not wait for that lock by itself.

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::afresh::Portion;
 use super::{Group, Policy, Recent, Terms, count_idle, grouped, held, read, settle};
 use crate::call::note;
+use crate::clock::Stopwatch;
 use crate::event::Event;
 use crate::store::calls;
 use crate::store::whole::{self, Whole};
@@ -91,7 +92,7 @@ pub async fn take_in(
 ) -> Result<Tally, StoreError> {
     let mut tally = Tally::default();
     for portion in ready.0 {
-        let policy = policy.clone();
+        let (policy, since) = (policy.clone(), Stopwatch::start());
         let (answer, answered) = oneshot::channel();
         store.post(Lane::Settle, move |writer| {
             let job = Job { policy: &policy, now, trial };
@@ -101,7 +102,7 @@ pub async fn take_in(
         let (done, _portion) = answered.await.map_err(|_| StoreError::Stopped)?;
         tally.add(done?);
         // A server that takes calls meanwhile may be another process.
-        store.let_others_write().await;
+        store.let_others_write(since.elapsed()).await;
     }
     Ok(tally)
 }

@@ -317,7 +317,7 @@ fn history(calls: i64) -> String {
 }
 
 #[test]
-fn while_years_are_imported_a_server_beside_it_takes_calls_in() {
+fn while_years_are_imported_a_server_beside_it_has_its_turn() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
     std::fs::write(dir.path().join("Master.csv"), history(20_000)).unwrap();
@@ -327,13 +327,18 @@ fn while_years_are_imported_a_server_beside_it_takes_calls_in() {
     while !begun() {
         assert!(import.try_wait().unwrap().is_none(), "it is over already");
     }
-    // Refused on a slow machine, perhaps, since the answer came late; written all the same.
-    let mut taken = 0;
-    for telling in (0..5).flat_map(|n| plain_call(n * 8, 1_795_390_800 + n)) {
-        taken += u32::from(telling.tell(server.agi));
+    // On a slow machine the answer may come too late, and the next is refused; what was told first is written all the same.
+    let told = || count(dir.path(), "SELECT COUNT(*) AS n FROM events WHERE feed = 'agi'");
+    for telling in (0..).flat_map(|n| plain_call(n * 8, 1_795_390_800 + n)) {
+        telling.tell(server.agi);
+        if told() > 0 {
+            break;
+        }
+        assert!(
+            import.try_wait().unwrap().is_none(),
+            "the server could not write before the import was over"
+        );
     }
-    assert!(import.try_wait().unwrap().is_none(), "it was over before the calls were told");
-    assert!(taken > 0, "none was taken in while the import wrote");
     assert!(import.wait().unwrap().success());
     assert_eq!(
         count(dir.path(), "SELECT COUNT(*) AS n FROM calls WHERE started_us < 1790000000000000"),
