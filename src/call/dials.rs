@@ -238,12 +238,15 @@ fn hear(parts: &mut Parts, p: usize, d: usize, result: &Outcomes) {
             if known.by_ami.rang_before {
                 (known.started, known.rang) = (dial.at, Some(dial.at));
             }
-            if let (true, Some(over)) = (known.by_ami.rings_on, result.ended) {
+            // It stopped ringing when another one was picked up.
+            let picked_up = picked_up.filter(|at| known.answered.is_none() && *at >= known.started);
+            let over = picked_up.or(result.ended);
+            if let (true, Some(over)) = (known.by_ami.rings_on, over) {
                 known.ended = known.ended.map(|ended| ended.min(over));
                 known.outcome = known.outcome.or(result.others);
             }
             if known.by_ami.rings && !sent_on && gone.contains(&known.uniqueid) {
-                known.ended = known.ended.or(result.ended);
+                known.ended = known.ended.or(over);
             }
             continue;
         }

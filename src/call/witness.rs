@@ -423,4 +423,34 @@ mod tests {
         assert_eq!(fold(&both, &Numbering::default()).unwrap().call, alone);
         assert_eq!(alone.talk_ms, 2700);
     }
+
+    #[test]
+    fn a_phone_whose_last_ring_nobody_told_rang_until_the_dial_says_that_another_was_picked_up() {
+        let ends = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/102-00000002,dialedpeernumber=102,dialedtime_ms=9000,\
+                    answeredtime_ms=7000,hangupsource=PJSIP/trunk-00000000";
+        let dialplan = Told::default().comes_in().tell(0.005, 0, "PJSIP/trunk", Kind::Ring, "dials=101&102");
+        let dialplan = dialplan.ends(9.0, 0, "trunk", ends);
+        let rings = by_ami(&Told::default().rings(0.1, 1, "101").rings(0.1, 2, "102"));
+        let gone = |at: f64| {
+            let gone = Told::default().sees(at, 1, "gone");
+            gone.events().iter().map(|event| Event { feed: Feed::Ami, ..event.clone() }).collect::<Vec<_>>()
+        };
+        let answered = listed(&Told::default().answers(3.0, 2, "102"), 3.0);
+        for back in [[gone(3.0), answered], [gone(12.0), Vec::new()]] {
+            let all: Vec<Event> = dialplan
+                .events()
+                .iter()
+                .cloned()
+                .chain(rings.clone())
+                .chain(back.into_iter().flatten())
+                .collect();
+            let call = fold(&all, &Numbering::default()).unwrap().call;
+            let rang = |number: &str| {
+                let leg = call.legs.iter().find(|leg| leg.party.number.as_deref() == Some(number)).unwrap();
+                (leg.ring_ms, leg.outcome)
+            };
+            let meant = ((Some(1893), Outcome::Elsewhere), (Some(1893), Outcome::Answered));
+            assert_eq!((rang("101"), rang("102")), meant);
+        }
+    }
 }
