@@ -41,7 +41,8 @@ macro_rules! statement {
 }
 
 statement! {
-    // Places in the log follow the order of the arrays; rows are written in the order of their key, as by every
+    // What is there is left out before: to insert it would wait for whoever settles it just now. Places in the log follow
+    // the order of the arrays; rows are written in the order of their key, as by every
     // other node, so that two nodes that are told the same never wait for each other in a circle.
     Append {
         pbx: Vec<&'a str> = Array<Text>,
@@ -70,6 +71,8 @@ statement! {
            FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WITH ORDINALITY
              AS told (pbx, token, kind, feed, uid, linkedid, root, seq, at_us, timed, received_us, channel, facts,
                       agi, call_id, note, settled, place)
+           WHERE (SELECT events.id FROM events
+                  WHERE events.pbx = told.pbx COLLATE \"C\" AND events.token = told.token COLLATE \"C\" LIMIT 1) IS NULL
            ORDER BY place) AS placed
      ORDER BY pbx COLLATE \"C\", token COLLATE \"C\", place
      ON CONFLICT DO NOTHING RETURNING pbx, token"

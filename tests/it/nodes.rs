@@ -167,6 +167,18 @@ async fn an_accept_does_not_wait_for_a_settle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_again_does_not_wait_for_whoever_settles_it() {
+    let Some(site) = Site::open(1) else { return };
+    site.nodes[0].accept(answered(0)).await.unwrap();
+    site.pass(60.0).await;
+    let mut settles = site.sql();
+    settles.batch_execute("BEGIN; UPDATE events SET note = note").unwrap();
+    let again = site.nodes[0].accept(answered(0).into_iter().chain(answered(10)).collect()).await.unwrap();
+    assert_eq!((again.fresh, again.duplicates), (5, 5));
+    settles.batch_execute("ROLLBACK").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_are_told_the_same_in_another_order_do_not_stop_each_other() {
     let Some(site) = Site::open(2) else { return };
     for round in 0..20 {
