@@ -257,11 +257,12 @@ pub(super) fn gave_up(caller: &Part) -> bool {
 }
 
 /// Whether the caller gave up, and the phone that rang from `rang` to `ended` was one of those that rang then. An end that
-/// was merely heard of has no time to compare.
+/// was merely heard of has no time to compare. AMI may tell of the phone's end just after the caller went on.
 pub(super) fn gave_up_on(caller: &Part, rang: Timestamp, ended: Timestamp) -> bool {
     let until = ended.saturating_add(GIVES_UP_WITHIN).unwrap_or(ended);
     let then = caller.end_heard || caller.ended.is_none_or(|end| (rang..=until).contains(&end));
-    then && gave_up(caller) && !caller.goes_on(ended)
+    let went_on = ended.saturating_sub(TOGETHER).unwrap_or(ended).max(rang);
+    then && gave_up(caller) && !caller.goes_on(went_on)
 }
 
 fn people(parts: &Parts) -> impl Iterator<Item = &Part> {

@@ -339,6 +339,18 @@ mod tests {
     }
 
     #[test]
+    fn a_phone_that_ami_tells_the_end_of_just_after_its_caller_went_on_was_not_given_up_on() {
+        let dialplan = Told::default()
+            .comes_in()
+            .tell(0.005, 0, "PJSIP/trunk", Kind::Ring, "dials=101")
+            .tell(2.0, 0, "PJSIP/trunk", Kind::Note, "step=voicemail,name=101")
+            .ends(2.8, 0, "trunk", "cause=0,dialstatus=NOANSWER,hangupsource=PJSIP/trunk-00000000");
+        let phone = by_ami(&Told::default().rings(0.1, 1, "101").ends(2.001, 1, "101", "cause=0"));
+        let all: Vec<Event> = dialplan.events().iter().cloned().chain(phone).collect();
+        assert_eq!(fold(&all, &Numbering::default()).unwrap().call.legs[1].outcome, Outcome::NoAnswer);
+    }
+
+    #[test]
     fn a_phone_whose_end_nobody_told_was_gone_when_its_dial_was_over() {
         let ends = "cause=16,dialstatus=ANSWER,dialedpeername=PJSIP/101-00000001,dialedpeernumber=101,dialedtime_ms=9000,\
                     answeredtime_ms=7000,hangupsource=PJSIP/trunk-00000000";
