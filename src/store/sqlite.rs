@@ -14,10 +14,6 @@ use crate::clock::Stopwatch;
 /// How long a statement waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Pages that the connection which writes keeps in memory, in KiB: what one portion of history changes has room in it, else
-/// pages are written out before their time, and again.
-const CACHE_KIB: u32 = 8 * 1024;
-
 /// How often a transaction that is to write looks whether another process is done, in milliseconds. SQLite's own patience
 /// looks ever more rarely, up to ten times a second: who writes one transaction after another would let nobody in.
 const LOOK_MS: u32 = 1;
@@ -60,7 +56,6 @@ pub(super) fn open(path: &Path, access: Access) -> Result<SqliteConnection, Stor
             set(&mut db, "PRAGMA synchronous = FULL".to_owned())?;
             set(&mut db, format!("PRAGMA wal_autocheckpoint = {WAL_LAST_RESORT}"))?;
             check_durable(&mut db, place())?;
-            set(&mut db, format!("PRAGMA cache_size = -{CACHE_KIB}"))?;
             set(&mut db, format!("PRAGMA busy_timeout = {LOOK_MS}"))?;
         }
     }
