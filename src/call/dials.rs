@@ -148,8 +148,8 @@ pub(super) fn unheard(parts: &mut Parts) {
 }
 
 /// A phone that was up when it ended had been picked up, also where nobody told, or a list of AMI's some time later: by a
-/// `Queue()` without its answer's subroutine. Since when follows from the first that was hung up for it (cause 26); of one that rang alone the whole
-/// time counts as talking, or that since the list.
+/// `Queue()` without its answer's subroutine. Since when follows from the first that was hung up for it (cause 26); of one
+/// that rang alone the whole time counts as talking, or that since the list.
 fn untold_answers(parts: &mut Parts) {
     let untold = |p: &Part| {
         p.role == Some(Role::Called)

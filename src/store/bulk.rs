@@ -129,30 +129,17 @@ statement! {
      ON CONFLICT DO NOTHING"
 }
 
-statement! {
-    Calls { rows: &'a str = Text } answers (),
-    "INSERT INTO calls SELECT * FROM json_populate_recordset(NULL::calls, ?::json)"
+/// Rows of a whole table, as JSON.
+macro_rules! rows {
+    ($($name:ident of $table:literal),+ $(,)?) => {
+        $(statement! {
+            $name { rows: &'a str = Text } answers (),
+            concat!("INSERT INTO ", $table, " SELECT * FROM json_populate_recordset(NULL::", $table, ", ?::json)")
+        })+
+    };
 }
 
-statement! {
-    Members { rows: &'a str = Text } answers (),
-    "INSERT INTO members SELECT * FROM json_populate_recordset(NULL::members, ?::json)"
-}
-
-statement! {
-    Endings { rows: &'a str = Text } answers (),
-    "INSERT INTO endings SELECT * FROM json_populate_recordset(NULL::endings, ?::json)"
-}
-
-statement! {
-    Legs { rows: &'a str = Text } answers (),
-    "INSERT INTO legs SELECT * FROM json_populate_recordset(NULL::legs, ?::json)"
-}
-
-statement! {
-    Cdr { rows: &'a str = Text } answers (),
-    "INSERT INTO cdr SELECT * FROM json_populate_recordset(NULL::cdr, ?::json)"
-}
+rows! { Calls of "calls", Members of "members", Endings of "endings", Legs of "legs", Cdr of "cdr" }
 
 statement! {
     // Advisory locks have two numbers; the first is ours (the letters `cj`, and not the one of the schema).

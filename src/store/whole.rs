@@ -113,7 +113,12 @@ impl Whole {
 /// # Errors
 /// When the database refuses.
 pub fn parted<'w>(db: &mut Db, calls: &'w [Whole]) -> Result<(Vec<&'w Whole>, Vec<&'w Whole>), StoreError> {
-    let ours = hold::take(db, calls.iter().flat_map(Whole::slots).collect())?;
+    // SQLite's transaction is alone: there are no locks to be looked for.
+    let ours = if hold::needed(db) {
+        Some(hold::take(db, calls.iter().flat_map(Whole::slots).collect())?)
+    } else {
+        None
+    };
     let mut known = BTreeSet::new();
     for of_pbx in calls.chunk_by(|a, b| a.pbx() == b.pbx()) {
         let pbx = of_pbx.first().map_or("", Whole::pbx);
@@ -122,7 +127,7 @@ pub fn parted<'w>(db: &mut Db, calls: &'w [Whole]) -> Result<(Vec<&'w Whole>, Ve
     }
     let free = |call: &&Whole| {
         let mut named = call.channels();
-        call.slots().all(|slot| ours.contains(&slot))
+        ours.as_ref().is_none_or(|ours| call.slots().all(|slot| ours.contains(&slot)))
             && !named.any(|channel| known.contains(&(call.pbx(), channel.to_owned())))
     };
     Ok(calls.iter().partition(free))

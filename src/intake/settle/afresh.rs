@@ -66,10 +66,12 @@ fn whole(records: Vec<Event>, policy: &Policy, now: Timestamp) -> Result<Whole, 
 /// Whether nothing but records tell of it, each once, and they are one call by their names alone.
 fn is_plain(records: &[Event]) -> bool {
     let tokens: BTreeSet<&str> = records.iter().map(|event| event.token.as_str()).collect();
-    let Partition { calls, linkedids } = partition(records);
+    let one_call = || {
+        let Partition { calls, linkedids } = partition(records);
+        calls.len() == 1 && linkedids.is_empty()
+    };
     records.iter().all(|event| event.is_record() && event.root.is_none() && event.link().is_none())
         && tokens.len() == records.len()
         && others(records).is_empty()
-        && calls.len() == 1
-        && linkedids.is_empty()
+        && one_call()
 }
